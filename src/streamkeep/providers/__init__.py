@@ -1,0 +1,1 @@
+"""One file per upstream dialect; `base` says what a provider does."""

@@ -1,0 +1,86 @@
+"""
+Put the routes together: as an application of its own, or as a router for yours.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import APIRouter, FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from streamkeep.relay import Relay
+from streamkeep.server import errors, health, messages, page, streams
+from streamkeep.server.guard import LOOPBACK, Guard
+from streamkeep.server.service import Service
+from streamkeep.settings import Settings
+
+
+def create_router(relay: Relay, settings: Settings | None = None) -> APIRouter:
+    """
+    Make the API's routes for an application of yours.
+
+    Args:
+        relay: Entered by you, for as long as the application runs.
+        settings: The server's; defaults and environment if left out.
+
+    Your application's error handlers stay yours; call `streamkeep.server.errors.install(app)` for ours.
+    """
+    return _router(Service(relay, settings or Settings()))
+
+
+def create_app(relay: Relay, settings: Settings | None = None) -> FastAPI:
+    """
+    Make the whole application: API, page, documentation and guard.
+
+    Args:
+        relay: Not entered yet; it lives as long as the application.
+        settings: The server's; defaults and environment if left out.
+    """
+    settings = settings or Settings()
+    service = Service(relay, settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with relay:
+            yield
+
+    app = FastAPI(
+        title="Streamkeep",
+        summary="Durable streaming of LLM responses.",
+        version=version("streamkeep"),
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    app.state.service = service
+    app.include_router(_router(service))
+    app.include_router(page.router)
+    errors.install(app)
+    if settings.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.allowed_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=["x-stream-id", "location", "request-id", "idempotent-replay"],
+        )
+    app.add_middleware(
+        Guard,
+        hosts=settings.allowed_hosts or (LOOPBACK if settings.host in LOOPBACK else ()),
+        origins=settings.allowed_origins,
+        keys=settings.api_keys,
+        max_body=settings.max_body,
+    )
+    return app
+
+
+def _router(service: Service) -> APIRouter:
+    @asynccontextmanager
+    async def lifespan(_: object) -> AsyncIterator[None]:
+        async with service.heart:
+            yield
+
+    router = APIRouter(lifespan=lifespan)
+    for routes in (streams.routes, messages.routes, health.routes):
+        router.include_router(routes(service))
+    return router

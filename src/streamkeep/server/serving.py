@@ -1,0 +1,213 @@
+"""
+Run the application: sockets, signals and the way down.
+
+Strategy
+    uvicorn serves; this file gives it what a server of long streams needs (reliability.md §3.3, F32, F33, F73, F82):
+    keepalive and `TCP_USER_TIMEOUT` on the listening socket, so that a reader that vanished is noticed; limits on
+    headers and on how long they may take; the connection's `close` and `abort` for responses that must not end
+    cleanly; and a drain between the signal and the end.
+
+    First signal: nothing new is started, running answers may finish within `drain` seconds, then they end as failed
+    and their readers are told. Readers still there are cut, uncleanly, so that they come back (I12). Second signal:
+    at once.
+"""
+
+import asyncio
+import logging
+import socket
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from streamkeep.errors import BadRequest
+from streamkeep.server.service import Service
+from streamkeep.server.stream_response import EXTENSION
+
+BACKLOG = 4096
+"""Connections that may wait to be accepted: a crowd that comes back at once."""
+
+USER_TIMEOUT_MS = 30_000
+"""How long sent data may stay unacknowledged before the kernel ends the connection, in ms."""
+
+KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+"""Silent connections are probed after 15 s, every 5 s, 3 times."""
+
+MAX_HEADER_BYTES = 64 * 1024
+"""A request line and headers that pass this are not read to their end, in bytes."""
+
+HEADER_S = 10.0
+"""Seconds that a connection may take for its first request's headers."""
+
+FINISH_S = 2.0
+"""Seconds for readers to take the endings once everything has ended."""
+
+CUT_S = 2
+"""Seconds for cut readers to be gone before the process ends."""
+
+POLL_S = 0.05
+"""Seconds between two looks whether all readers have gone."""
+
+_log = logging.getLogger(__name__)
+
+
+class Connection(HttpToolsProtocol):
+    """One connection, with limits on its headers."""
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin; the first request's headers have `HEADER_S` to come."""
+        super().connection_made(transport)
+        self._header_bytes = 0
+        self._header_timer = self.loop.call_later(HEADER_S, transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self._header_timer.cancel()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        """Count a new request's headers."""
+        self._header_bytes = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """Count the target."""
+        if self._fits(len(url)):
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Count a header."""
+        if self._fits(len(name) + len(value)):
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Give the response a way to end the connection."""
+        self._header_timer.cancel()
+        super().on_headers_complete()
+        self.scope.setdefault("extensions", {})[EXTENSION] = (self.transport.close, self.transport.abort)
+
+    def _fits(self, size: int) -> bool:
+        self._header_bytes += size
+        if self._header_bytes > MAX_HEADER_BYTES:
+            self.transport.abort()
+            return False
+        return True
+
+
+class Server(uvicorn.Server):
+    """
+    uvicorn, with a drain between the signal and the end.
+
+    Args:
+        config: uvicorn's.
+        service: What to drain.
+        ready: Called once connections are accepted.
+    """
+
+    def __init__(self, config: uvicorn.Config, service: Service, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self.loop = asyncio.get_running_loop()
+        self._service = service
+        self._ready = ready
+        self._drain: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin, and say so."""
+        await super().startup(sockets=sockets)
+        if self.started:
+            self._ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Drain at the first signal, end at the second."""
+        if self._drain is None and self.started:
+            _log.info("going down: nothing new is started; a second signal ends at once")
+            self.loop.call_soon_threadsafe(self._begin_drain)
+        else:
+            self.force_exit = self.should_exit = True
+
+    def _begin_drain(self) -> None:
+        self._drain = asyncio.create_task(self._go_down(), name="server drain")
+
+    async def _go_down(self) -> None:
+        try:
+            await self._service.relay.drain(self._service.settings.drain)
+            deadline = self.loop.time() + FINISH_S
+            while self._service.heart.readers and self.loop.time() < deadline:
+                await asyncio.sleep(POLL_S)
+            self._service.heart.cut_all()
+        finally:
+            self.should_exit = True
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """
+    Open the listening socket.
+
+    Raises:
+        BadRequest: The address is taken or none of this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in {**KEEPALIVE, "TCP_USER_TIMEOUT": USER_TIMEOUT_MS}.items():
+            if hasattr(socket, name):
+                listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise BadRequest(
+            f"Cannot listen on {host}:{port} ({error.strerror or error}). Choose another --port.", code="cannot_listen"
+        ) from error
+    return listener
+
+
+async def serve(
+    app: FastAPI, listener: socket.socket, *, ready: Callable[[], None] = lambda: None
+) -> None:
+    """
+    Serve until a signal ends it; return when everything is closed.
+
+    Args:
+        app: From `create_app`.
+        listener: From `listen`.
+        ready: Called once connections are accepted.
+
+    Raises:
+        StreamkeepError: The relay could not be opened.
+    """
+    config = uvicorn.Config(
+        app,
+        http=Connection,
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=CUT_S,
+        h11_max_incomplete_event_size=None,
+    )
+    logging.getLogger("uvicorn.error").addFilter(_expected)
+    await Server(config, app.state.service, ready).serve(sockets=[listener])
+
+
+def loop_factory() -> Any:
+    """Give the fastest event loop there is here."""
+    if sys.platform == "win32":
+        return asyncio.new_event_loop
+    import uvloop  # noqa: PLC0415 - not there on Windows
+
+    return uvloop.new_event_loop
+
+
+def _expected(record: logging.LogRecord) -> bool:
+    """Drop what uvicorn calls an error and is our way to cut a reader (I12)."""
+    return record.getMessage() != "ASGI callable returned without completing response."

@@ -1,0 +1,160 @@
+"""
+Send a log to one reader: bare ASGI, one `send` per wake-up, however many entries that carries.
+
+Strategy
+    The response waits on its subscription; a second task waits for the disconnect, which no ASGI server tells a
+    sender (uvicorn 0.54 drops what is sent after it in silence). Heartbeats and stuck sends are the heart's business.
+
+    Where a body must not look complete, the connection is closed without the last chunk (I12). ASGI has no word for
+    it: our own server puts the connection's `close` and `abort` into the scope (`server.serving`); elsewhere the
+    callable just returns, upon which servers close the connection.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from streamkeep.cursor import Cursor
+from streamkeep.errors import StreamkeepError
+from streamkeep.relay import Relay
+from streamkeep.relay.subscription import Subscription
+from streamkeep.server.heart import Heart
+from streamkeep.wire.base import Options, Wire
+
+EXTENSION = "streamkeep.connection"
+"""Key in the scope's `extensions` for `(close, abort)`."""
+
+CUT_S = 1.0
+"""Seconds to wait for a cut connection to be gone before returning to the server."""
+
+STREAM_HEADERS = {
+    "cache-control": "no-store, no-transform, private",
+    "x-accel-buffering": "no",
+    "x-content-type-options": "nosniff",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "content-security-policy": "default-src 'none'; sandbox",
+}
+"""On every stream reply (reliability.md §4.2)."""
+
+
+class StreamResponse(Response):
+    """
+    The body is what a subscription gives.
+
+    Args:
+        relay: Whose stream.
+        heart: Looks after this reader.
+        id: The stream's.
+        wire: The dialect.
+        cursor: What the reader has; checked already.
+        options: What to leave out.
+        merged: Join runs of deltas in what is there at the start.
+        follow: Wait for what is not there yet.
+        headers: Further headers.
+    """
+
+    def __init__(
+        self,
+        relay: Relay,
+        heart: Heart,
+        id: str,
+        wire: Wire,
+        *,
+        cursor: Cursor,
+        options: Options = Options(),
+        merged: bool = False,
+        follow: bool = True,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.status_code = 200
+        self.background = None
+        self.media_type = None
+        self.init_headers({"content-type": wire.media_type, "x-stream-id": id, **STREAM_HEADERS, **(headers or {})})
+        self.sent_at = 0.0
+        self.sending = False
+        self._relay = relay
+        self._heart = heart
+        self._id = id
+        self._wire = wire
+        self._cursor = cursor
+        self._options = options
+        self._merged = merged
+        self._follow = follow
+        self._gone = False
+        self._subscription: Subscription | None = None
+        self._close: Callable[[], None] | None = None
+        self._abort: Callable[[], None] | None = None
+        self._loop = asyncio.get_running_loop()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI request."""
+        self._close, self._abort = scope.get("extensions", {}).get(EXTENSION, (None, None))
+        async with self._relay.watch(self._id) as tail:
+            self._subscription = subscription = Subscription(
+                tail,
+                self._relay.store,
+                self._wire,
+                self._options,
+                cursor=self._cursor,
+                merged=self._merged,
+                follow=self._follow,
+            )
+            listener = asyncio.create_task(self._listen(receive), name=f"reader of {self._id}")
+            self._heart.join(self)
+            try:
+                if await self._send_all(subscription, send):
+                    await send({"type": "http.response.body", "body": b"", "more_body": False})
+                elif not listener.done():
+                    self._hang_up()
+                    await asyncio.wait([listener], timeout=CUT_S)
+            finally:
+                self._heart.leave(self)
+                listener.cancel()
+
+    async def _send_all(self, subscription: Subscription, send: Send) -> bool:
+        """Send until the end; tell whether the body may end well-formed."""
+        self.sent_at = self._loop.time()
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        if self._wire.opening:
+            await self._send(send, self._wire.opening)
+        try:
+            while not self._gone and (chunk := await subscription.read()) is not None:
+                if chunk and not self._gone:
+                    await self._send(send, chunk)
+        except StreamkeepError:  # The log cannot be read on: the reader comes back with its cursor.
+            return False
+        return not self._gone and subscription.ends_cleanly
+
+    async def _send(self, send: Send, chunk: bytes) -> None:
+        self.sent_at = self._loop.time()
+        self.sending = True
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        self.sending = False
+
+    async def _listen(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.cut()
+
+    def beat(self) -> None:
+        """Send a heartbeat if there is nothing else to send."""
+        if self._subscription is not None:
+            self._subscription.beat()
+
+    def cut(self) -> None:
+        """End the connection uncleanly, soon."""
+        self._gone = True
+        self.beat()
+
+    def abort(self) -> None:
+        """End the connection at once and drop what was not taken."""
+        self.cut()
+        if self._abort is not None:
+            self._abort()
+
+    def _hang_up(self) -> None:
+        if self._close is not None:
+            self._close()

@@ -1,0 +1,1 @@
+"""One file per downstream dialect; `base` says what a wire does."""

@@ -1,0 +1,194 @@
+"""What the tests of the page share: a server process, a proxy that cuts connections, and windows of a browser."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.programs import find
+
+START_S = 20.0
+"""Seconds for a server to answer; it takes one or two on a busy machine."""
+
+WAIT_MS = 15_000
+"""Milliseconds for anything to appear on the page."""
+
+SLOW = "simulated-1?ttft_s=0.2&tokens_per_s=40"
+FAST = "simulated-1?ttft_s=0.05&tokens_per_s=400"
+
+CHROMIUM_ARGUMENTS = (
+    "--no-sandbox",  # without it Chromium does not run as root
+    "--disable-gpu",
+    # The others keep it from calling out.
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+class Server:
+    """A server process on a port of its own; it can be killed and started again on the same store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        store = f"sqlite:///{self._folder / 'streams.db'}"
+        command = [sys.executable, "-m", "streamkeep", "serve", "--port", str(self.port), "--store", store]
+        with (self._folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder)
+        until(self._answers, START_S, lambda: (self._folder / "server.log").read_text()[-2000:])
+
+    def _answers(self) -> bool:
+        with suppress(OSError, URLError), urlopen(f"{self.url}/readyz", timeout=1) as reply:
+            return bool(reply.status == 200)
+        return False
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait(START_S)
+
+    def text_of(self, id: str) -> str:
+        """Give the text that the server has of a stream."""
+        with urlopen(f"{self.url}/v1/streams/{id}", timeout=5) as reply:
+            content = json.load(reply)["message"]["content"]
+        return "\n\n".join(block["text"] for block in content if block["type"] == "text")
+
+
+class Cutter:
+    """A TCP proxy that can cut all connections, or let them hang in silence."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._silent: set[socket.socket] = set()
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(("127.0.0.1", self._target))
+                self._pairs.append((near, far))
+                threading.Thread(target=self._carry, args=(near, far), daemon=True).start()
+                threading.Thread(target=self._carry, args=(far, near), daemon=True).start()
+
+    def _carry(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if source not in self._silent:
+                    sink.sendall(data)
+        for each in (source, sink):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def cut(self) -> None:
+        """Break what is connected now."""
+        for near, far in self._pairs:
+            for each in (near, far):
+                with suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+
+    def silence(self) -> None:
+        """Let what is connected now stand, without another byte."""
+        self._silent.update(far for _, far in self._pairs)
+
+    def close(self) -> None:
+        # On Linux only a shutdown wakes the thread that waits in accept().
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def until(holds: Callable[[], bool], limit_s: float, explain: Callable[[], str]) -> None:
+    """Wait for something that no event tells of."""
+    give_up = time.monotonic() + limit_s
+    while not holds():
+        assert time.monotonic() < give_up, explain()
+        time.sleep(0.05)
+
+
+@contextmanager
+def running_server(folder: Path) -> Iterator[Server]:
+    server = Server(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+@contextmanager
+def running_chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find("chromium"), args=CHROMIUM_ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+class Window:
+    """A browser's window and its tabs; remembers all that goes wrong in them."""
+
+    def __init__(self, browser: Browser, **options: Any) -> None:
+        self.context = browser.new_context(**options)
+        self.context.set_default_timeout(WAIT_MS)
+        self.problems: list[str] = []
+
+    def tab(self, url: str) -> Page:
+        page = self.context.new_page()
+        page.on("console", lambda message: self._noted(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: self._noted(f"error: {error}"))
+        page.on("dialog", lambda dialog: (self._noted(f"error: dialog {dialog.message}"), dialog.dismiss()))
+        page.goto(url)
+        return page
+
+    def _noted(self, problem: str) -> None:
+        if problem.startswith(("error", "warning")):
+            self.problems.append(problem)
+
+
+def ask(page: Page, prompt: str, model: str = FAST) -> str:
+    """Ask, and give the stream's id."""
+    page.fill("#model", model)
+    page.fill("#prompt", prompt)
+    page.press("#prompt", "Enter")
+    page.wait_for_function("location.hash.length > 1")
+    return page.evaluate("location.hash.slice(1)")  # type: ignore[no-any-return]
+
+
+def reaches(page: Page, phase: str) -> None:
+    expect(page.locator("#status")).to_have_attribute("data-phase", phase, timeout=WAIT_MS)
+
+
+def answer(page: Page) -> str:
+    return "\n\n".join(page.locator(".answer .prose").all_text_contents())
+
+
+def has_written(page: Page, characters: int) -> None:
+    script = "n => [...document.querySelectorAll('.answer .prose')].map(e => e.textContent).join('').length >= n"
+    page.wait_for_function(script, arg=characters)
