@@ -60,7 +60,7 @@ def test_a_damaged_block_is_an_error_and_never_fewer_entries(several: list[Entry
 
 
 @pytest.mark.parametrize(
-    "block", [b"", b"\x00", b"\x93\x01", b"\xff" * 9, b"\x91\x91\x01", b"\x91\x94\x01\x02\x03\x04"]
+    "block", [b"", b"\x00", b"\x93\x01", b"\xff" * 9, b"\x91\x91\x01", b"\x91\x94\x01\x02\xa1\xff\xc4\x00"]
 )
 def test_what_is_no_block_is_a_decode_error(block: bytes) -> None:
     """I2: bytes of another origin have one named error."""

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, expect, sync_playwright
 
 from tests.programs import find
 
@@ -97,6 +97,8 @@ class Cutter:
             while data := source.recv(65536):
                 if source not in self._silent:
                     sink.sendall(data)
+        if source in self._silent:
+            return
         for each in (source, sink):
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
@@ -110,7 +112,7 @@ class Cutter:
                     each.shutdown(socket.SHUT_RDWR)
 
     def silence(self) -> None:
-        """Let what is connected now stand, without another byte."""
+        """Let what is connected now stand, without another byte, not even an end."""
         self._silent.update(far for _, far in self._pairs)
 
     def close(self) -> None:
@@ -163,9 +165,13 @@ class Window:
         page = self.context.new_page()
         page.on("console", lambda message: self._noted(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: self._noted(f"error: {error}"))
-        page.on("dialog", lambda dialog: (self._noted(f"error: dialog {dialog.message}"), dialog.dismiss()))
+        page.on("dialog", self._dismissed)
         page.goto(url)
         return page
+
+    def _dismissed(self, dialog: Dialog) -> None:
+        self.problems.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
 
     def _noted(self, problem: str) -> None:
         if problem.startswith(("error", "warning")):

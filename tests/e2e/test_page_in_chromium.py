@@ -9,7 +9,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from playwright.sync_api import Browser, Request, expect
+from playwright.sync_api import Browser, expect
 
 from tests.e2e.browsing import (
     SLOW,
@@ -98,14 +98,14 @@ def test_markup_stays_text(server: Server, window: Window) -> None:
     """What a model writes neither runs nor loads: no element, no dialog, no request, no breach of the policy."""
     hostile = "<img src=x onerror=alert(1)><script>alert(2)</script><a href='javascript:alert(3)'>x</a>&lt;![CDATA["
     page = window.tab(server.url)
-    requests: list[Request] = []
-    page.on("request", requests.append)
+    urls: list[str] = []
+    page.on("request", lambda request: urls.append(request.url))
     id = ask(page, f"echo: {hostile}")
     reaches(page, "done")
 
     assert hostile == answer(page) == server.text_of(id)
     assert page.locator(".answer .prose *").count() == 0
-    assert [] == [each.url for each in requests if not each.url.startswith(server.url) or each.url.endswith("/x")]
+    assert [] == [each for each in urls if not each.startswith(server.url) or each.endswith("/x")]
     assert [] == window.problems
 
 
@@ -166,7 +166,7 @@ SIZES = {"narrow": (360, 700), "wide": (1180, 780)}
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 def test_nothing_sticks_out(server: Server, chromium: Browser, size: str, scheme: Any) -> None:
-    """Nothing has to be scrolled sideways, and Stop and Send can be seen, in both schemes; pictures on request."""
+    """Nothing has to be scrolled sideways, and Stop and Send can be seen, in both schemes."""
     width, height = SIZES[size]
     window = Window(chromium, viewport={"width": width, "height": height}, color_scheme=scheme)
     page = window.tab(server.url)
@@ -176,7 +176,7 @@ def test_nothing_sticks_out(server: Server, chromium: Browser, size: str, scheme
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     for control in ("#stop", "#send", "#word"):
         expect(page.locator(control)).to_be_in_viewport(ratio=1)
-    if folder := os.environ.get("STREAMKEEP_SCREENSHOTS"):
+    if folder := os.environ.get("PAGE_SCREENSHOTS"):
         page.screenshot(path=Path(folder) / f"page-{size}-{scheme}.png")
     page.keyboard.press("Escape")
     reaches(page, "stopped")

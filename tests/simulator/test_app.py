@@ -267,6 +267,15 @@ async def test_counts_are_bounded(session: aiohttp.ClientSession, monkeypatch: p
     assert streams[0] == streams[2] != streams[1]
 
 
+async def test_an_answer_that_is_too_long_to_keep_is_made_again(
+    session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I10: and is the same."""
+    monkeypatch.setattr("streamkeep.simulator.app.MAX_REMEMBERED_EVENTS", 3)
+
+    assert (await post(session, stream=True))[2] == (await post(session, stream=True))[2]
+
+
 async def test_an_error_of_its_own_is_the_apis_error(
     session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

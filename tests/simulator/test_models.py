@@ -4,6 +4,7 @@ import pytest
 from anthropic.types import ModelInfo
 
 from streamkeep.simulator import models
+from streamkeep.simulator.options import Options
 from streamkeep.simulator.refusals import Refused
 
 NAMES = ["simulated-1", "simulated-1-fast", "simulated-1-thinking"]
@@ -21,6 +22,14 @@ def test_a_model_is_what_the_sdk_knows(name: str) -> None:
     assert (name, "active") == (shown.id, shown.lifecycle)
     assert shown.capabilities is not None
     assert shown.capabilities.thinking.types.adaptive.supported
+
+
+def test_the_fast_model_is_faster() -> None:
+    """Sooner to the first token and after it; every other model keeps the simulator's pace."""
+    defaults = Options(ttft_s=0.4, tokens_per_s=50.0, seed=3)
+
+    assert Options(ttft_s=0.1, tokens_per_s=200.0, seed=3) == models.pace_of("simulated-1-fast", defaults)
+    assert defaults == models.pace_of("simulated-1", defaults) == models.pace_of("other", defaults)
 
 
 def test_an_unknown_model_is_not_found() -> None:

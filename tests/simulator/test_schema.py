@@ -45,6 +45,15 @@ def test_a_recursive_schema_ends() -> None:
     assert {"next", "all"} == value.keys()
 
 
+def test_lists_of_lists_end() -> None:
+    """I10: depth is bounded for lists too; what is no schema at all gives null."""
+    endless = {"type": "array", "items": {"$ref": "#/$defs/list"}}
+    value = value_for({"$defs": {"list": endless}, "$ref": "#/$defs/list"}, Random(0))
+
+    assert isinstance(value, list)
+    assert [None] == value_for({"type": "array", "items": True, "maxItems": 1}, Random(0))
+
+
 def test_a_list_is_bounded() -> None:
     """I10: a schema cannot ask for a million items."""
     assert MAX_ITEMS == len(value_for({"type": "array", "minItems": 10**6, "items": {"type": "null"}}, Random(0)))

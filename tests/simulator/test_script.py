@@ -106,6 +106,13 @@ def test_an_ordinary_answer_is_one_text() -> None:
     assert 200 < given.output_tokens < 900
 
 
+def test_an_empty_echo_is_an_empty_answer() -> None:
+    """No block, no token, and a good end."""
+    given = answer("echo:")
+
+    assert ((), 0, "end_turn") == (given.blocks, given.output_tokens, given.stop_reason)
+
+
 def test_long_is_long() -> None:
     """At least 1,500 tokens, whatever the seed."""
     assert all(1500 <= answer("long", seed=seed).output_tokens < 3500 for seed in range(8))

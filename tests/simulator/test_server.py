@@ -156,7 +156,7 @@ async def test_leaving_is_noticed_between_two_tokens(simulator: Simulator, clien
     record = await simulator.wait_for(lambda each: each.outcome is Outcome.DISCONNECTED, timeout_s=1)
 
     assert record.ended is not None
-    assert record.ended - left_at < 0.05
+    assert record.ended - left_at < 0.25
     assert (record.ended, 0) == (simulator.statistics().last_disconnect_at, simulator.statistics().streams_open)
     assert 4 == record.events_sent
 

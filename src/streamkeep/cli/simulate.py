@@ -1,5 +1,5 @@
 """
-Run a simulated Messages API from the command line.
+Run a model's API without a model, for trying and testing.
 """
 
 import asyncio
@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
-
-from streamkeep.errors import StreamkeepError
 
 if TYPE_CHECKING:
     from streamkeep.simulator import Simulator
@@ -28,7 +26,7 @@ EXAMPLE: Final = {
 """The request that is printed for trying."""
 
 
-@click.command(name="simulate", short_help="Run a model's API without a model, for trying and testing.")
+@click.command(name="simulate")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port", default=DEFAULT_PORT, show_default=True, type=click.IntRange(0, 65535), help="0 for a free one."
@@ -81,8 +79,6 @@ def simulate(
             chunking=chunking,
         )
         asyncio.run(_serve(simulator, with_keys=bool(keys)))
-    except StreamkeepError as error:
-        raise click.ClickException(error.message) from None
     except OSError as error:
         raise click.ClickException(
             f"Cannot listen on {host}:{port}: {error.strerror}. Choose another with --port."

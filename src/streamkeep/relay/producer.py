@@ -39,8 +39,8 @@ MAX_EVENT_BYTES = 8 * 1024 * 1024
 MAX_HELD_EVENTS = 1000
 """Events held back while nothing is visible; real answers begin with two."""
 
-SHOWN_HEADERS = ("request-id", "retry-after", "x-should-retry")
-"""What of an upstream's response headers the starter may see, besides `anthropic-ratelimit-…`."""
+SHOWN_HEADERS = ("retry-after", "x-should-retry")
+"""What of an upstream's response headers the starter may see, besides `…-ratelimit-…`."""
 
 
 _log = logging.getLogger(__name__)
@@ -244,7 +244,7 @@ class Producer:
         self._tail.reply_headers = {
             name: value
             for name, value in reply.headers.items()
-            if name in SHOWN_HEADERS or name.startswith("anthropic-ratelimit-")
+            if name in SHOWN_HEADERS or "-ratelimit-" in name
         }
         if reply.is_event_stream:
             return

@@ -168,18 +168,14 @@ class Relay:
             ttl_s=start.policy.ttl,
         )
         opening = {"id": record.id, "provider": record.provider, "model": record.model, "created_at": rfc3339(now)}
-        accepted = event(ACCEPTED, {**opening, "metadata": start.metadata or None})
-        stop = event(CANCEL_REQUESTED, {"by": "caller"})
+        accepted = Entry(1, now, *event(ACCEPTED, {**opening, "metadata": start.metadata or None}))
+        stopped = Entry(2, now, *event(CANCEL_REQUESTED, {"by": "caller"}))
         created = await self.store.create(
-            record,
-            Entry(1, now, *accepted),
-            epoch=self.mint_epoch(),
-            cancelled=Entry(2, now, *stop),
-            lease_s=LEASE_S,
+            record, accepted, epoch=self.mint_epoch(), cancelled=stopped, lease_s=LEASE_S
         )
         if created.lease is None:
             return Stream(self, await self.head(created.head.id), replayed=True)
-        tail = self.tails[record.id] = Tail(created.head)
+        tail = self.tails[record.id] = Tail(created.head, [accepted, stopped][: created.head.seq])
         tail.unwatched_since = asyncio.get_running_loop().time()
         lease = created.lease
         producer = Producer(

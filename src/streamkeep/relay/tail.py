@@ -28,7 +28,8 @@ class Tail:
     The shared end of one log.
 
     Args:
-        head: Where the log stands; the window begins behind it.
+        head: Where the log stands.
+        window: Its newest entries, if they are at hand; else the window begins behind the log's end.
 
     Attributes:
         readers: How many follow it.
@@ -36,7 +37,7 @@ class Tail:
         reply_headers: What of the upstream's response headers the starter may see.
     """
 
-    def __init__(self, head: Head) -> None:
+    def __init__(self, head: Head, window: Sequence[Entry] = ()) -> None:
         self.record = head.record
         self.epochs = list(head.epochs)
         self.seq = head.seq
@@ -46,8 +47,8 @@ class Tail:
         self.reply_headers: dict[str, str] = {}
         self.readers = 0
         self.unwatched_since: float | None = None
-        self._window: list[Entry] = []
-        self._bytes = 0
+        self._window = list(window)
+        self._bytes = sum(len(entry.data) for entry in window)
         self._waiters: set[asyncio.Future[None]] = set()
         self._feeds: dict[FeedKey, Feed] = {}
 

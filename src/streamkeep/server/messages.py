@@ -25,7 +25,7 @@ from streamkeep.relay.policy import read_vendor_start
 from streamkeep.relay.tail import Tail
 from streamkeep.server import schema
 from streamkeep.server.errors import error_response
-from streamkeep.server.service import REQUEST_ID, Service, json_object, vendor_headers, while_connected
+from streamkeep.server.service import Service, json_object, vendor_headers, while_connected
 from streamkeep.server.stream_response import StreamResponse
 
 DIALECT = "anthropic"
@@ -59,7 +59,6 @@ def routes(service: Service) -> APIRouter:
             await _wait(tail, until, settings.first_word if streamed else None)
             headers = {"x-stream-id": stream.id, **tail.reply_headers}
         await stream.refresh()
-        headers["request-id"] = request.scope[REQUEST_ID]
         if stream.head.state is State.FAILED and not (streamed and await _shows_something(stream)):
             return await _failure(request, stream, headers)
         if streamed:

@@ -233,10 +233,7 @@ class MessagesApi:
         """
         Return the request's options, without its failure where that has been served often enough.
         """
-        defaults = self._defaults
-        if asked.model == models.FAST:
-            faster = models.FAST_FACTOR
-            defaults = Options(defaults.ttft_s / faster, defaults.tokens_per_s * faster, defaults.seed)
+        defaults = models.pace_of(asked.model, self._defaults)
         prompted = steering.steer(asked.turn.prompt).options
         chosen = options.read(defaults, options.in_headers(http.headers), *asked.options, prompted)
         if chosen.refuse_times is None or not (chosen.refusal or chosen.fault):

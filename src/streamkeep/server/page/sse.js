@@ -76,7 +76,10 @@ export class SseDecoder {
     if (field === "data") this.#addData(value);
     else if (field === "event") this.#event = value;
     else if (field === "id" && !value.includes("\0")) this.#id = value;
-    else if (field === "retry" && /^[0-9]+$/.test(value)) this.retry = Number(value);
+    else if (field === "retry" && /^[0-9]+$/.test(value)) {
+      // What is greater is no exact number any more, and no time to wait.
+      this.retry = Math.min(Number(value), Number.MAX_SAFE_INTEGER);
+    }
     return null;
   }
 

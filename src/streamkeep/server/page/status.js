@@ -25,7 +25,6 @@ const RESUMED_NEWS_MS = 4_000;
  * @property {number} charactersAtFirst characters that were there already when this tab came.
  * @property {number} characters
  * @property {number} attempts calls to the model so far.
- * @property {boolean} startUnanswered the start was sent and not answered yet.
  * @property {boolean} startRepeated the start had to be sent again.
  * @property {import("./reader.js").Link | null} link
  * @property {number} resumedAt when a lost connection was found again.
@@ -41,7 +40,7 @@ const RESUMED_NEWS_MS = 4_000;
 export function nothingKnown() {
   return {
     askedAt: 0, askedHere: false, promptKnown: false, firstAt: 0, charactersAtFirst: 0, characters: 0, attempts: 0,
-    startUnanswered: false, startRepeated: false, link: null, resumedAt: 0, stopAsked: "no", stopProblem: "",
+    startRepeated: false, link: null, resumedAt: 0, stopAsked: "no", stopProblem: "",
     ending: null, endedAt: 0, usage: null, refused: null,
   };
 }
@@ -57,7 +56,7 @@ export function phaseOf(facts) {
   if (facts.link?.state === "lost" || facts.startRepeated) return "reconnecting";
   if (facts.stopAsked !== "no") return "stopping";
   if (facts.firstAt > 0) return "streaming";
-  return facts.link?.state === "live" || facts.startUnanswered ? "waiting" : "connecting";
+  return facts.askedHere || facts.link?.state === "live" ? "waiting" : "connecting";
 }
 
 /** Phases after which nothing changes any more. @param {Phase} phase */

@@ -60,13 +60,12 @@ export class ShownStream {
   /** Ask the server to start it, then follow it. @param {string} model "" for the server's own choice. */
   async start(model) {
     const request = { id: this.id, prompt: this.prompt, ...(model ? { model } : {}) };
-    this.#learn({ startUnanswered: true });
     try {
       await startStream(request, () => this.#mayRepeatStart());
     } catch (error) {
       return this.#refuse(error);
     }
-    this.#learn({ startUnanswered: false, startRepeated: false });
+    this.#learn({ startRepeated: false });
     return this.follow();
   }
 
@@ -122,7 +121,7 @@ export class ShownStream {
   #refuse(error) {
     const refused = error instanceof Refusal ? error : new Refusal(0, "page_error", String(error));
     this.answer.end(false);
-    this.#learn({ refused, startUnanswered: false, startRepeated: false, endedAt: Date.now() });
+    this.#learn({ refused, startRepeated: false, endedAt: Date.now() });
   }
 
   #restart() {

@@ -72,8 +72,8 @@ class LogFile:
 
     def _open(self) -> dict[int, Live]:
         self.writer = self._connect()
-        migrate(self.writer)
         self.writer.execute(f"PRAGMA synchronous = {'FULL' if self._full else 'NORMAL'}")
+        migrate(self.writer)
         self.checkpointer = self._connect()
         self.shelf = Shelf(self._connect(read_only=True), self.path)
         self.reserve.fill()
