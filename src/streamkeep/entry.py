@@ -33,7 +33,7 @@ TERMINALS: Final = frozenset({COMPLETED, FAILED, CANCELLED})
 """The names one of which is the last entry of an ended log (I3)."""
 
 VISIBLE: Final = frozenset({"content_block_delta", "content_block_stop", "message_delta", "message_stop"})
-"""Provider events that show something: before the first of them a break can be retried unseen (DESIGN §6)."""
+"""Provider events that show something: before the first of them a break can be retried unseen."""
 
 
 class Event(NamedTuple):

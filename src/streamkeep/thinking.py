@@ -18,7 +18,7 @@ class ThinkingFilter:
 
     Args:
         renumber: Close the gaps that hidden blocks leave in the block indexes, for readers that refuse gaps
-            (the official Python SDK raises IndexError; protocols.md §1.4). An event whose index changes is
+            (anthropic 2.10.0 raises IndexError). An event whose index changes is
             written anew; all others keep their bytes.
     """
 

@@ -78,48 +78,67 @@ class Cutter:
     def __init__(self, target: int) -> None:
         self._target = target
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._sockets: list[socket.socket] = [self._listener]
+        self._streaming: set[socket.socket] = set()
         self._silent: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._run(self._accept)
+
+    def _run(self, work: Callable[..., None], *args: socket.socket) -> None:
+        self._threads.append(threading.Thread(target=work, args=args, daemon=True))
+        self._threads[-1].start()
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 near, _ = self._listener.accept()
                 far = socket.create_connection(("127.0.0.1", self._target))
-                self._pairs.append((near, far))
-                threading.Thread(target=self._carry, args=(near, far), daemon=True).start()
-                threading.Thread(target=self._carry, args=(far, near), daemon=True).start()
+                self._sockets += (near, far)
+                self._run(self._carry, near, far)
+                self._run(self._carry, far, near)
 
     def _carry(self, source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
+                if b"content-type: text/event-stream" in data.lower():
+                    self._streaming.add(source)
                 if source not in self._silent:
                     sink.sendall(data)
-        if source in self._silent:
-            return
-        for each in (source, sink):
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
+        if source not in self._silent:
+            shut(sink)
 
     def cut(self) -> None:
         """Break what is connected now."""
-        for near, far in self._pairs:
-            for each in (near, far):
-                with suppress(OSError):
-                    each.shutdown(socket.SHUT_RDWR)
+        for each in self._sockets[1:]:
+            shut(each)
 
     def silence(self) -> None:
-        """Let what is connected now stand, without another byte, not even an end."""
-        self._silent.update(far for _, far in self._pairs)
+        """Let the streams that are open now stand, without another byte, not even an end."""
+        self._silent.update(self._streaming)
 
     def close(self) -> None:
-        # On Linux only a shutdown wakes the thread that waits in accept().
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self.cut()
+        """End everything; only a shutdown wakes a thread that waits on its socket."""
+        for each in self._sockets:
+            shut(each)
+        for thread in self._threads:
+            thread.join(START_S)
+        for each in self._sockets:
+            each.close()
+
+
+def shut(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def cutter_before(server: Server) -> Iterator[Cutter]:
+    cutter = Cutter(server.port)
+    try:
+        yield cutter
+    finally:
+        cutter.close()
 
 
 def free_port() -> int:

@@ -11,11 +11,11 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.e2e.browsing import (
     SLOW,
-    Cutter,
     Server,
     Window,
     answer,
     ask,
+    cutter_before,
     has_written,
     reaches,
     running_chromium,
@@ -104,34 +104,32 @@ def test_a_stop_may_overtake_its_start(server: Server, window: Window) -> None:
 
 def test_a_cut_connection_is_mended_in_place(server: Server, window: Window) -> None:
     """I5, I6: the connection is cut three times; the page goes on where it was and loses nothing."""
-    cutter = Cutter(server.port)
-    page = window.tab(cutter.url)
-    id = ask(page, "count to 150", SLOW)
-    for characters in (30, 90, 150):
-        has_written(page, characters)
-        cutter.cut()
-        reaches(page, "reconnecting")
-        reaches(page, "streaming")
-    reaches(page, "done")
+    with cutter_before(server) as cutter:
+        page = window.tab(cutter.url)
+        id = ask(page, "count to 150", SLOW)
+        for characters in (30, 90, 150):
+            has_written(page, characters)
+            cutter.cut()
+            reaches(page, "reconnecting")
+            reaches(page, "streaming")
+        reaches(page, "done")
 
-    assert server.text_of(id) == answer(page)
-    cutter.close()
+        assert server.text_of(id) == answer(page)
 
 
 def test_a_silent_connection_is_given_up(server: Server, window: Window) -> None:
     """I10: 45 s without a byte, not even a heartbeat, and the page connects anew."""
-    cutter = Cutter(server.port)
-    page = window.context.new_page()
-    page.clock.install()
-    page.goto(cutter.url)
-    id = ask(page, "count to 60", SLOW)
-    has_written(page, 30)
-    cutter.silence()
-    page.clock.fast_forward(46_000)
-    reaches(page, "done")
+    with cutter_before(server) as cutter:
+        page = window.context.new_page()
+        page.clock.install()
+        page.goto(cutter.url)
+        id = ask(page, "count to 60", SLOW)
+        has_written(page, 30)
+        cutter.silence()
+        page.clock.fast_forward(46_000)
+        reaches(page, "done")
 
-    assert server.text_of(id) == answer(page)
-    cutter.close()
+        assert server.text_of(id) == answer(page)
 
 
 def test_a_killed_server_is_not_taken_for_an_ending(chromium: Browser, tmp_path: Path) -> None:

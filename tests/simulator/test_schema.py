@@ -50,7 +50,15 @@ def test_lists_of_lists_end() -> None:
     endless = {"type": "array", "items": {"$ref": "#/$defs/list"}}
     value = value_for({"$defs": {"list": endless}, "$ref": "#/$defs/list"}, Random(0))
 
+    nested: dict[str, Any] = {"type": "null"}
+    keyed: dict[str, Any] = {"type": "null"}
+    for _ in range(12):
+        nested = {"type": "array", "items": nested, "maxItems": 1}
+        keyed = {"type": "object", "properties": {"a": keyed}}
+
     assert isinstance(value, list)
+    assert "[[[[[[[[[]]]]]]]]]" == str(value_for(nested, Random(0)))
+    assert 8 == str(value_for(keyed, Random(0))).count("'a'")
     assert [None] == value_for({"type": "array", "items": True, "maxItems": 1}, Random(0))
 
 

@@ -10,7 +10,7 @@ Strategy
     what comes after either is ignored.
 
 Source
-    protocols.md §1; anthropic SDK 2.10.0 `_constants.py`, `types/raw_message_stream_event.py`, `_error_classes.py`.
+    anthropic SDK 2.10.0 `_constants.py`, `types/raw_message_stream_event.py`, `_error_classes.py`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from streamkeep.entry import Event
-from streamkeep.errors import KINDS, BadRequest, kind_of, UpstreamBroken, UpstreamBusy, UpstreamError, UpstreamRefused
+from streamkeep.errors import KINDS, BadRequest, UpstreamBroken, UpstreamBusy, UpstreamError, UpstreamRefused, kind_of
 from streamkeep.providers.base import Call
 from streamkeep.sse import SseMessage
 
@@ -114,8 +114,10 @@ class Anthropic:
     base_url_variable = "ANTHROPIC_BASE_URL"
     base_url = "https://api.anthropic.com"
     default_model = "claude-sonnet-5-5"
-    fixed_headers = {"anthropic-version": VERSION}
-    models_path = "/v1/models?limit=1000"
+
+    def models_call(self) -> Call:
+        """Ask for one page that holds them all."""
+        return Call(path="/v1/models?limit=1000", headers={"anthropic-version": VERSION}, body=b"")
 
     def models(self, body: bytes) -> list[dict[str, Any]]:
         """
@@ -143,7 +145,7 @@ class Anthropic:
             path="/v1/messages",
             headers={
                 "content-type": "application/json",
-                **self.fixed_headers,
+                "anthropic-version": VERSION,
                 **{name: headers[name] for name in PASSED_HEADERS if name in headers},
             },
             body=msgspec.json.encode({**request, "stream": True}),
@@ -179,9 +181,7 @@ def _mid_stream_error(data: bytes) -> UpstreamError:
     return _error(detail, status=STATUSES.get(detail.type, 500), retry_after=None, should_retry=None)
 
 
-def _error(
-    detail: _ErrorDetail, *, status: int, retry_after: float | None, should_retry: bool | None
-) -> UpstreamError:
+def _error(detail: _ErrorDetail, *, status: int, retry_after: float | None, should_retry: bool | None) -> UpstreamError:
     retryable = status in _RETRYABLE or status >= 500
     busy = status == 429 or status >= 500
     error = UpstreamBusy if busy else UpstreamRefused

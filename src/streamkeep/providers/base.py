@@ -55,10 +55,8 @@ class Provider(Protocol):
     default_model: str
     """Asked for when a start names none."""
 
-    fixed_headers: dict[str, str]
-    """Sent with every request, unless the caller sends its own."""
-    models_path: str
-    """Path below the base URL that lists the models."""
+    def models_call(self) -> Call:
+        """Make the request that asks for the list of models; its body is empty."""
 
     def models(self, body: bytes) -> list[dict[str, Any]]:
         """

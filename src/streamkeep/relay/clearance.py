@@ -66,4 +66,6 @@ def _texts(value: Any) -> Iterator[str]:
             stack.extend(item)
 
 
-_VOCABULARY = frozenset({"user", "assistant", "system", "text", "image", "document", "tool_use", "tool_result", "object"})
+_VOCABULARY = frozenset(
+    {"user", "assistant", "system", "text", "image", "document", "tool_use", "tool_result", "object"}
+)

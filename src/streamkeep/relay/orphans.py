@@ -48,9 +48,7 @@ async def end(relay: "Relay", id: str) -> None:
 
 
 def _ending(tail: Tail, folded: Folded, error: StreamkeepError | None) -> "Event":
-    timing = ending.Timing(
-        accepted=tail.record.created_at, first_visible=folded.first_visible, ended=folded.last
-    )
+    timing = ending.Timing(accepted=tail.record.created_at, first_visible=folded.first_visible, ended=folded.last)
     if tail.state is State.CANCELLING:
         stop = ending.Stop(by="caller", requested_at=folded.last, upstream_closed_ms=None)
         return ending.cancelled(folded.fold, timing, stop)

@@ -130,6 +130,7 @@ def read_start(
         request["metadata"] = {"user_id": metadata["user_id"]}
     if "prompt" in request:
         request = _with_prompt(request)
+    request.setdefault("max_tokens", DEFAULT_MAX_TOKENS)
     return _start(request, metadata, default, headers, idempotency_key)
 
 

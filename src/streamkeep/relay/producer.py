@@ -8,7 +8,7 @@ Strategy
 
 Laws
     1. Until something visible came, events are held back: an attempt that breaks before leaves no trace but its
-       `stream.attempt`, and readers see one `message_start` (DESIGN §6).
+       `stream.attempt`, and readers see one `message_start`.
     2. An answer is complete if its provider said so, never because its body ended (I3).
     3. The upstream is closed before the log is sealed (I14).
 """
@@ -34,7 +34,7 @@ from streamkeep.stores.base import Lease, Store
 from streamkeep.upstream import Endpoint, Reply, Upstream
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
-"""Largest event of an upstream, in bytes; the longest recorded is 40 KB (protocols.md §1.1)."""
+"""Largest event of an upstream, in bytes; the longest recorded is 40 KB, a web search's result."""
 
 MAX_HELD_EVENTS = 1000
 """Events held back while nothing is visible; real answers begin with two."""
@@ -226,9 +226,7 @@ class Producer:
         self._watchdog.begin()
         reply = None
         try:
-            reply = await self._upstream.send(
-                self._call, source.endpoint, connect_s=self.policy.timeouts.connect
-            )
+            reply = await self._upstream.send(self._call, source.endpoint, connect_s=self.policy.timeouts.connect)
             await self._check(reply)
             await self._read(reply, source.provider.parser())
             if self._complete:
@@ -242,9 +240,7 @@ class Producer:
     async def _check(self, reply: Reply) -> None:
         """Refuse a response that is no stream."""
         self._tail.reply_headers = {
-            name: value
-            for name, value in reply.headers.items()
-            if name in SHOWN_HEADERS or "-ratelimit-" in name
+            name: value for name, value in reply.headers.items() if name in SHOWN_HEADERS or "-ratelimit-" in name
         }
         if reply.is_event_stream:
             return

@@ -19,7 +19,7 @@ LEASE_S = 10.0
 """Seconds that a lease runs; a writer that cannot renew it for so long has lost its log."""
 
 RENEW_S = 3.0
-"""Seconds between renewals (reliability.md §3.1)."""
+"""Seconds between renewals: a lease survives two that are lost."""
 
 EXPIRE_S = 30.0
 """Seconds between two looks for streams to forget."""

@@ -16,7 +16,7 @@ from streamkeep.errors import StreamkeepError
 from streamkeep.relay.policy import Policy
 
 FIRST_DELAY_S = 0.5
-"""Longest first pause, in seconds; the vendors' SDKs begin there (protocols.md §1.3)."""
+"""Longest first pause, in seconds; the vendors' SDKs begin there (anthropic 2.10.0 `_constants.py`)."""
 
 MAX_DELAY_S = 8.0
 """Longest pause of our own choosing, in seconds."""

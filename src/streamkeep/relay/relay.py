@@ -23,7 +23,7 @@ from streamkeep.entry import ACCEPTED, CANCEL_REQUESTED, Entry, event
 from streamkeep.errors import BadRequest, Conflict, Overloaded, StreamClosed, StreamkeepError, StreamNotFound
 from streamkeep.lifecycle import State
 from streamkeep.relay import orphans
-from streamkeep.relay.policy import DEFAULT_MAX_TOKENS, Policy, Start, check_id, read_start
+from streamkeep.relay.policy import Policy, Start, check_id, read_start
 from streamkeep.relay.producer import Producer, Source
 from streamkeep.relay.pulse import LEASE_S, Pulse
 from streamkeep.relay.stream import Stream, rfc3339
@@ -133,7 +133,6 @@ class Relay:
             StoreFull, StoreUnavailable: Nothing was started.
         """
         start = read_start(request, default=self.policy, headers=headers or {}, idempotency_key=idempotency_key)
-        start.request.setdefault("max_tokens", DEFAULT_MAX_TOKENS)
         return await self.begin(start)
 
     async def begin(self, start: Start) -> Stream:
@@ -170,9 +169,7 @@ class Relay:
         opening = {"id": record.id, "provider": record.provider, "model": record.model, "created_at": rfc3339(now)}
         accepted = Entry(1, now, *event(ACCEPTED, {**opening, "metadata": start.metadata or None}))
         stopped = Entry(2, now, *event(CANCEL_REQUESTED, {"by": "caller"}))
-        created = await self.store.create(
-            record, accepted, epoch=self.mint_epoch(), cancelled=stopped, lease_s=LEASE_S
-        )
+        created = await self.store.create(record, accepted, epoch=self.mint_epoch(), cancelled=stopped, lease_s=LEASE_S)
         if created.lease is None:
             return Stream(self, await self.head(created.head.id), replayed=True)
         tail = self.tails[record.id] = Tail(created.head, [accepted, stopped][: created.head.seq])
@@ -329,9 +326,7 @@ class Relay:
             UpstreamError: The provider does not tell.
         """
         source = next(iter(self.sources.values()))
-        reply = await self._upstream.get(
-            source.provider.models_path, source.endpoint, source.provider.fixed_headers, limit_s=MODELS_S
-        )
+        reply = await self._upstream.get(source.provider.models_call(), source.endpoint, connect_s=MODELS_S)
         try:
             body = await reply.body()
         finally:

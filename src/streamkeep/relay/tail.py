@@ -4,7 +4,7 @@ Keep the end of one log in memory, once per process, for all its readers.
 Strategy
     A reader is a cursor (I4). The tail holds a bounded window of the newest entries and, per wire and options, their
     frames, encoded once (I5). Whoever stands before the window reads the store. Waiting readers are a list of
-    futures of their own: a shared one with `shield` cost 1.7 times the CPU (aesthetics.md §5.4).
+    futures of their own: a shared one with `shield` costs 1.7 times the CPU.
 """
 
 import asyncio

@@ -74,9 +74,7 @@ class Writer:
         self._seq = after + len(entries)
         self._in_flight += 1
         self.uncommitted_bytes += sum([len(entry.data) for entry in entries])
-        self._store.submit(
-            Append(self.lease.id, entries, after=after, token=self.lease.token, done=self._done)
-        )
+        self._store.submit(Append(self.lease.id, entries, after=after, token=self.lease.token, done=self._done))
 
     async def flush(self) -> None:
         """

@@ -10,7 +10,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from streamkeep.relay import Relay
-from streamkeep.server import errors, health, messages, page, streams
+from streamkeep.server import errors, health, messages, page, reading, streams
 from streamkeep.server.guard import LOOPBACK, Guard
 from streamkeep.server.service import Service
 from streamkeep.settings import Settings
@@ -81,6 +81,6 @@ def _router(service: Service) -> APIRouter:
             yield
 
     router = APIRouter(lifespan=lifespan)
-    for routes in (streams.routes, messages.routes, health.routes):
+    for routes in (streams.routes, reading.routes, messages.routes, health.routes):
         router.include_router(routes(service))
     return router

@@ -68,7 +68,10 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
-        texts = {404: "There is no such route; the routes are listed at /docs.", 405: "This route takes another method."}
+        texts = {
+            404: "There is no such route; the routes are listed at /docs.",
+            405: "This route takes another method.",
+        }
         text = texts.get(error.status_code, str(error.detail))
         shown = {"status": error.status_code, "message": text, "code": f"http_{error.status_code}"}
         return error_response(request, shown, headers=error.headers)

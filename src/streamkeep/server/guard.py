@@ -3,8 +3,7 @@ Stand before every route: who asks, from where, and how much.
 
 Strategy
     Bare ASGI, so that streams pass untouched. A page of another site can make a browser ask a server on loopback
-    (DNS rebinding), so the `Host` must be one of ours and an `Origin`, where there is one, the same host or allowed
-    (reliability.md T6–T8).
+    (DNS rebinding), so the `Host` must be one of ours and an `Origin`, where there is one, the same host or allowed.
 """
 
 import hmac
@@ -93,7 +92,8 @@ class Guard:
 
     def _authorize(self, headers: Headers) -> None:
         given = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
-        if not any([hmac.compare_digest(given.encode(), key) for key in self._keys]):
+        matches = [hmac.compare_digest(given.encode(), key) for key in self._keys]
+        if not any(matches):
             raise Unauthorized("This server needs a key: send it as x-api-key or as Authorization: Bearer.")
 
     def _limited(self, receive: Receive) -> Receive:

@@ -46,6 +46,8 @@ class Heart:
         self._send_timeout_s = send_timeout_s
         self._max_readers = max_readers
         self._readers: set[Reader] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -79,10 +81,21 @@ class Heart:
     def join(self, reader: Reader) -> None:
         """Look after a reader."""
         self._readers.add(reader)
+        self._empty.clear()
 
     def leave(self, reader: Reader) -> None:
         """Look after a reader no more."""
         self._readers.discard(reader)
+        if not self._readers:
+            self._empty.set()
+
+    async def wait_empty(self, limit_s: float) -> None:
+        """Wait until everybody has gone, but no longer than `limit_s`."""
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._empty.wait()
+        except TimeoutError:
+            pass
 
     def cut_all(self) -> None:
         """Cut everybody: whoever is not done comes back with its cursor (I12)."""

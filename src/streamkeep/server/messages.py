@@ -26,7 +26,7 @@ from streamkeep.relay.tail import Tail
 from streamkeep.server import schema
 from streamkeep.server.errors import error_response
 from streamkeep.server.service import Service, json_object, vendor_headers, while_connected
-from streamkeep.server.stream_response import StreamResponse
+from streamkeep.server.stream_response import StreamResponse, View
 
 DIALECT = "anthropic"
 """The wire of these routes."""
@@ -62,15 +62,17 @@ def routes(service: Service) -> APIRouter:
         if stream.head.state is State.FAILED and not (streamed and await _shows_something(stream)):
             return await _failure(request, stream, headers)
         if streamed:
-            wire = registry.wire(DIALECT)
-            return StreamResponse(relay, service.heart, stream.id, wire, cursor=START, headers=headers)
+            shown = View(registry.wire(DIALECT))
+            return StreamResponse(relay, service.heart, stream.id, shown, cursor=START, headers=headers)
         return await _whole(request, stream, headers)
 
     @router.get("/models", **schema.MODELS)
     async def models() -> dict[str, Any]:
         """List the models of the default provider."""
         found = await relay.models()
-        ends = {"first_id": found[0]["id"], "last_id": found[-1]["id"]} if found else {"first_id": None, "last_id": None}
+        ends = (
+            {"first_id": found[0]["id"], "last_id": found[-1]["id"]} if found else {"first_id": None, "last_id": None}
+        )
         return {"data": found, "has_more": False, **ends}
 
     return router

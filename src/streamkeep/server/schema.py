@@ -103,8 +103,14 @@ EVENTS: dict[str, Any] = {
     },
 }
 MESSAGE: dict[str, Any] = {
-    "responses": {200: {"description": "The message.", **_JSON}, 202: {"description": "As far as it got.", **_JSON}, **_ERRORS},
-    "openapi_extra": {"parameters": [_query("wait", "Seconds to wait for the end.", type="number", minimum=0, maximum=300)]},
+    "responses": {
+        200: {"description": "The message.", **_JSON},
+        202: {"description": "As far as it got.", **_JSON},
+        **_ERRORS,
+    },
+    "openapi_extra": {
+        "parameters": [_query("wait", "Seconds to wait for the end.", type="number", minimum=0, maximum=300)]
+    },
 }
 CANCEL: dict[str, Any] = {
     "responses": {

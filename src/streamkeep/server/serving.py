@@ -2,7 +2,7 @@
 Run the application: sockets, signals and the way down.
 
 Strategy
-    uvicorn serves; this file gives it what a server of long streams needs (reliability.md §3.3, F32, F33, F73, F82):
+    uvicorn serves; this file gives it what a server of long streams needs:
     keepalive and `TCP_USER_TIMEOUT` on the listening socket, so that a reader that vanished is noticed; limits on
     headers and on how long they may take; the connection's `close` and `abort` for responses that must not end
     cleanly; and a drain between the signal and the end.
@@ -49,9 +49,6 @@ FINISH_S = 2.0
 CUT_S = 2
 """Seconds for cut readers to be gone before the process ends."""
 
-POLL_S = 0.05
-"""Seconds between two looks whether all readers have gone."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -88,7 +85,8 @@ class Connection(HttpToolsProtocol):
         """Give the response a way to end the connection."""
         self._header_timer.cancel()
         super().on_headers_complete()
-        self.scope.setdefault("extensions", {})[EXTENSION] = (self.transport.close, self.transport.abort)
+        extensions = self.scope.setdefault("extensions", {})
+        extensions[EXTENSION] = {"close": self.transport.close, "abort": self.transport.abort}
 
     def _fits(self, size: int) -> bool:
         self._header_bytes += size
@@ -135,9 +133,7 @@ class Server(uvicorn.Server):
     async def _go_down(self) -> None:
         try:
             await self._service.relay.drain(self._service.settings.drain)
-            deadline = self.loop.time() + FINISH_S
-            while self._service.heart.readers and self.loop.time() < deadline:
-                await asyncio.sleep(POLL_S)
+            await self._service.heart.wait_empty(FINISH_S)
             self._service.heart.cut_all()
         finally:
             self.should_exit = True
@@ -168,9 +164,7 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def serve(
-    app: FastAPI, listener: socket.socket, *, ready: Callable[[], None] = lambda: None
-) -> None:
+async def serve(app: FastAPI, listener: socket.socket, *, ready: Callable[[], None] = lambda: None) -> None:
     """
     Serve until a signal ends it; return when everything is closed.
 
@@ -203,7 +197,7 @@ def loop_factory() -> Any:
     """Give the fastest event loop there is here."""
     if sys.platform == "win32":
         return asyncio.new_event_loop
-    import uvloop  # noqa: PLC0415 - not there on Windows
+    import uvloop
 
     return uvloop.new_event_loop
 

@@ -12,6 +12,7 @@ Strategy
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -24,7 +25,7 @@ from streamkeep.server.heart import Heart
 from streamkeep.wire.base import Options, Wire
 
 EXTENSION = "streamkeep.connection"
-"""Key in the scope's `extensions` for `(close, abort)`."""
+"""Key in the scope's `extensions` for the connection's functions `close` and `abort`."""
 
 CUT_S = 1.0
 """Seconds to wait for a cut connection to be gone before returning to the server."""
@@ -37,7 +38,18 @@ STREAM_HEADERS = {
     "referrer-policy": "no-referrer",
     "content-security-policy": "default-src 'none'; sandbox",
 }
-"""On every stream reply (reliability.md §4.2)."""
+"""On every stream reply: no cache, no buffering proxy, no sniffing."""
+
+
+class View(NamedTuple):
+    """How a reader wants to see a stream."""
+
+    wire: Wire
+    options: Options = Options()
+    merged: bool = False
+    """Join runs of deltas in what is there at the start."""
+    follow: bool = True
+    """Wait for what is not there yet."""
 
 
 class StreamResponse(Response):
@@ -48,11 +60,8 @@ class StreamResponse(Response):
         relay: Whose stream.
         heart: Looks after this reader.
         id: The stream's.
-        wire: The dialect.
+        view: How it is shown.
         cursor: What the reader has; checked already.
-        options: What to leave out.
-        merged: Join runs of deltas in what is there at the start.
-        follow: Wait for what is not there yet.
         headers: Further headers.
     """
 
@@ -61,28 +70,24 @@ class StreamResponse(Response):
         relay: Relay,
         heart: Heart,
         id: str,
-        wire: Wire,
+        view: View,
         *,
         cursor: Cursor,
-        options: Options = Options(),
-        merged: bool = False,
-        follow: bool = True,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self.status_code = 200
         self.background = None
         self.media_type = None
-        self.init_headers({"content-type": wire.media_type, "x-stream-id": id, **STREAM_HEADERS, **(headers or {})})
+        self.init_headers(
+            {"content-type": view.wire.media_type, "x-stream-id": id, **STREAM_HEADERS, **(headers or {})}
+        )
         self.sent_at = 0.0
         self.sending = False
         self._relay = relay
         self._heart = heart
         self._id = id
-        self._wire = wire
+        self._view = view
         self._cursor = cursor
-        self._options = options
-        self._merged = merged
-        self._follow = follow
         self._gone = False
         self._subscription: Subscription | None = None
         self._close: Callable[[], None] | None = None
@@ -91,16 +96,17 @@ class StreamResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI request."""
-        self._close, self._abort = scope.get("extensions", {}).get(EXTENSION, (None, None))
+        connection = scope.get("extensions", {}).get(EXTENSION, {})
+        self._close, self._abort = connection.get("close"), connection.get("abort")
         async with self._relay.watch(self._id) as tail:
             self._subscription = subscription = Subscription(
                 tail,
                 self._relay.store,
-                self._wire,
-                self._options,
+                self._view.wire,
+                self._view.options,
                 cursor=self._cursor,
-                merged=self._merged,
-                follow=self._follow,
+                merged=self._view.merged,
+                follow=self._view.follow,
             )
             listener = asyncio.create_task(self._listen(receive), name=f"reader of {self._id}")
             self._heart.join(self)
@@ -118,8 +124,8 @@ class StreamResponse(Response):
         """Send until the end; tell whether the body may end well-formed."""
         self.sent_at = self._loop.time()
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        if self._wire.opening:
-            await self._send(send, self._wire.opening)
+        if self._view.wire.opening:
+            await self._send(send, self._view.wire.opening)
         try:
             while not self._gone and (chunk := await subscription.read()) is not None:
                 if chunk and not self._gone:

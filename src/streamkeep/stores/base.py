@@ -8,7 +8,7 @@ Strategy
 
 Laws
     1. An append is whole or not at all, starts right after the log's last entry (`after`), and carries the current
-       fencing token. Both are checked in the same atomic step as the write (reliability.md §0.3).
+       fencing token. Both are checked in the same atomic step as the write.
     2. Repeating an append that was written (same `seq`s, same bytes) succeeds and writes nothing.
     3. Without a token only `stream.cancel_requested` can be appended: stop needs no lease (I14).
     4. Entry k never changes (I2). After an ending nothing is appended (I3).
@@ -22,7 +22,7 @@ from typing import ClassVar
 
 import msgspec
 
-from streamkeep.cursor import Cursor, Epochs, epoch_at
+from streamkeep.cursor import Cursor, epoch_at
 from streamkeep.entry import CANCEL_REQUESTED, Entry
 from streamkeep.errors import Conflict, Fenced, StreamClosed, StreamExists, StreamkeepError
 from streamkeep.lifecycle import IllegalEntry, State, step
@@ -34,13 +34,13 @@ MAX_LIST = 200
 """Streams that one `list` gives at most."""
 
 EARLY_CANCEL_S = 60.0
-"""Seconds for which a stop that overtook its start is remembered (DESIGN §6)."""
+"""Seconds for which a stop that overtook its start is remembered."""
 
 MAX_EARLY_CANCELS = 10_000
 """Stops of streams not yet started that are remembered at once; the oldest gives way."""
 
 TOMBSTONE_S = 24 * 3600.0
-"""Seconds for which an expired stream's id answers "expired" instead of "not found" (reliability.md F58)."""
+"""Seconds for which an expired stream's id answers "expired" instead of "not found"."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +63,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     metadata: bytes = b"{}"
     """The caller's own members as JSON."""
     ttl_s: float = 3600.0
-    """Seconds to keep the stream after its end; never fires on a live one (I24 of reliability.md)."""
+    """Seconds to keep the stream after its end; never fires on a live one."""
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):

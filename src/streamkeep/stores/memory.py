@@ -107,11 +107,9 @@ class MemoryStore(Store):
     def from_url(cls, url: str, **options: object) -> "MemoryStore":
         """Make a store from `memory://`, with `?max_bytes=` if wanted."""
         parts = urlsplit(url)
-        settings: dict[str, object] = dict(parse_qsl(parts.query))
-        if "max_bytes" in options:
-            settings["max_bytes"] = options["max_bytes"]
-        limit = str(settings.pop("max_bytes", MAX_BYTES))
-        known = parts.scheme == "memory" and not parts.netloc and not parts.path and not settings
+        query = dict(parse_qsl(parts.query))
+        limit = query.pop("max_bytes", str(MAX_BYTES))
+        known = parts.scheme == "memory" and not parts.netloc and not parts.path and not query
         if not (known and limit.isascii() and limit.isdigit()):
             raise BadRequest("The store's URL is not of the form memory:// or memory://?max_bytes=536870912.")
         return cls(max_bytes=int(limit))

@@ -5,11 +5,11 @@ Pure: no I/O, no clock.
 
 Strategy
     The log's vocabulary is this API's, so its frames carry the entry's bytes. The relay's own entries are not shown:
-    since October 2026 the SDKs hand unknown events to the application (protocols.md §1.4). The cursor rides in `id:`,
+    since October 2026 the SDKs hand unknown events to the application. The cursor rides in `id:`,
     which the SDKs ignore and which makes this wire resumable too.
 
     A failed or stopped answer ends with an `error` event, which every SDK raises. Without it the Python SDK takes
-    a body that merely ends for a complete answer (protocols.md §1.4).
+    a body that merely ends for a complete answer (anthropic 2.10.0).
 """
 
 from typing import Any
@@ -27,17 +27,17 @@ class AnthropicEncoder:
     Frames for the official SDKs.
 
     Args:
-        filter: Leaves blocks out, or None.
+        blocks: Leaves blocks out, or None.
     """
 
-    def __init__(self, filter: ThinkingFilter | None) -> None:
-        self._filter = filter
+    def __init__(self, blocks: ThinkingFilter | None) -> None:
+        self._blocks = blocks
 
     def encode(self, entry: Entry, epoch: str) -> bytes:
         """Frame one entry; most of the relay's own have no frame."""
         if entry.name.startswith("stream."):
             return _ending(entry)
-        shown = entry if self._filter is None else self._filter.keep(entry)
+        shown = entry if self._blocks is None else self._blocks.keep(entry)
         if shown is None:
             return b""
         return b"event: %b\nid: %b.%d\ndata: %b\n\n" % (entry.name.encode(), epoch.encode(), entry.seq, shown.data)

@@ -84,16 +84,15 @@ class SqliteStore(Store):
     def from_url(cls, url: str, **options: object) -> "SqliteStore":
         """Make a store from `sqlite:///relative.db` or `sqlite:////absolute/path.db`, with `?synchronous=full`."""
         parts = urlsplit(url)
-        settings = dict(parse_qsl(parts.query)) | options
-        synchronous = str(settings.pop("synchronous", "normal"))
-        read_only = settings.pop("read_only", False)
+        query = dict(parse_qsl(parts.query))
+        synchronous = str(query.pop("synchronous", options.get("synchronous", "normal")))
         path = unquote(parts.path.removeprefix("/"))
-        if parts.scheme != "sqlite" or parts.netloc or not path or settings or not isinstance(read_only, bool):
+        if parts.scheme != "sqlite" or parts.netloc or not path or query:
             raise BadRequest(
                 "The store's URL is not of the form sqlite:///relative.db, sqlite:////absolute/path.db or "
                 "sqlite:///relative.db?synchronous=full."
             )
-        return cls(path, synchronous=synchronous, read_only=read_only)
+        return cls(path, synchronous=synchronous, read_only=bool(options.get("read_only")))
 
     async def open(self) -> None:
         """Take the lock, bring the file up to date, and repair from the journal what a crash left."""
