@@ -25,6 +25,10 @@ TEST_FILE_TIMEOUT_S = 300
 """Seconds for one test file under coverage; the slowest (properties of the event-stream codec) takes a few."""
 
 
+MAX_OUTPUT = 4000
+"""Characters of a failing run that are shown, from its end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """What one module's own test file ran of it."""
@@ -95,9 +99,9 @@ def measure(module: Path) -> Result:
             check=False,
         )
         if run.returncode:
-            return Result(module, 0.0, f"its tests fail: {run.stdout.strip().splitlines()[-1:]}")
+            return Result(module, 0.0, f"its tests fail:\n{run.stdout[-MAX_OUTPUT:]}")
         subprocess.run(
-            _coverage("json", "-q", "-o", str(report)), cwd=ROOT, env=environment, capture_output=True, check=False
+            _coverage("json", "-q", f"--include={module}", "-o", str(report)), cwd=ROOT, env=environment, capture_output=True, check=False
         )
         if not report.exists():
             return Result(module, 0.0, "its tests never import it")

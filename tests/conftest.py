@@ -8,6 +8,7 @@ import sqlite3
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.programs import PROGRAMS, find
 from tests.recordings import RECORDINGS, recordings_folder
@@ -17,6 +18,10 @@ OWN_VARIABLES = "STREAMKEEP_"
 LOCATIONS = {"STREAMKEEP_RECORDINGS", "STREAMKEEP_SHARED"}
 
 NAMED_VERSIONS = ("aiohttp", "fastapi", "uvicorn", "uvloop", "httptools", "anthropic", "openai")
+
+# A deadline per example is wall-clock time, which a busy machine has little of; `timeout` bounds the whole test.
+settings.register_profile("streamkeep", deadline=None)
+settings.load_profile("streamkeep")
 
 
 def pytest_configure() -> None:

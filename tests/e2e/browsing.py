@@ -1,25 +1,18 @@
-"""What the tests of the page share: a server process, a proxy that cuts connections, and windows of a browser."""
+"""What the tests of the page share: a proxy that cuts connections, and windows of a browser."""
 
-import json
-import signal
 import socket
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 from playwright.sync_api import Browser, Dialog, Page, expect, sync_playwright
 
+from tests.e2e.processes import ServerProcess
 from tests.programs import find
 
-START_S = 20.0
-"""Seconds for a server to answer; it takes one or two on a busy machine."""
+JOIN_S = 10.0
+"""Seconds for a thread to end whose sockets are shut."""
 
 WAIT_MS = 15_000
 """Milliseconds for anything to appear on the page."""
@@ -37,39 +30,6 @@ CHROMIUM_ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-
-
-class Server:
-    """A server process on a port of its own; it can be killed and started again on the same store."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        store = f"sqlite:///{self._folder / 'streams.db'}"
-        command = [sys.executable, "-m", "streamkeep", "serve", "--port", str(self.port), "--store", store]
-        with (self._folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder)
-        until(self._answers, START_S, lambda: (self._folder / "server.log").read_text()[-2000:])
-
-    def _answers(self) -> bool:
-        with suppress(OSError, URLError), urlopen(f"{self.url}/readyz", timeout=1) as reply:
-            return bool(reply.status == 200)
-        return False
-
-    def kill(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGKILL)
-        self._process.wait(START_S)
-
-    def text_of(self, id: str) -> str:
-        """Give the text that the server has of a stream."""
-        with urlopen(f"{self.url}/v1/streams/{id}", timeout=5) as reply:
-            content = json.load(reply)["message"]["content"]
-        return "\n\n".join(block["text"] for block in content if block["type"] == "text")
 
 
 class Cutter:
@@ -122,7 +82,7 @@ class Cutter:
         for each in self._sockets:
             shut(each)
         for thread in self._threads:
-            thread.join(START_S)
+            thread.join(JOIN_S)
         for each in self._sockets:
             each.close()
 
@@ -133,7 +93,7 @@ def shut(connection: socket.socket) -> None:
 
 
 @contextmanager
-def cutter_before(server: Server) -> Iterator[Cutter]:
+def cutter_before(server: ServerProcess) -> Iterator[Cutter]:
     cutter = Cutter(server.port)
     try:
         yield cutter
@@ -141,27 +101,10 @@ def cutter_before(server: Server) -> Iterator[Cutter]:
         cutter.close()
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
-def until(holds: Callable[[], bool], limit_s: float, explain: Callable[[], str]) -> None:
-    """Wait for something that no event tells of."""
-    give_up = time.monotonic() + limit_s
-    while not holds():
-        assert time.monotonic() < give_up, explain()
-        time.sleep(0.05)
-
-
-@contextmanager
-def running_server(folder: Path) -> Iterator[Server]:
-    server = Server(folder)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.kill()
+def text_of(server: ServerProcess, id: str) -> str:
+    """Give the text that the server has of a stream."""
+    content = server.call("GET", f"/v1/streams/{id}").json["message"]["content"]
+    return "\n\n".join(block["text"] for block in content if block["type"] == "text")
 
 
 @contextmanager

@@ -6,31 +6,31 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.e2e.browsing import (
     SLOW,
-    Server,
     Window,
     answer,
     ask,
     has_written,
     reaches,
     running_chromium,
-    running_server,
+    text_of,
 )
+from tests.e2e.conftest import Serve
+from tests.e2e.processes import ServerProcess
 from tests.programs import needs
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, needs("chromium")]
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("page")) as server:
-        yield server
+def server(serve: Serve) -> ServerProcess:
+    """Give a server with the simulated model that is built in."""
+    return serve()
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def window(chromium: Browser) -> Iterator[Window]:
     window.context.close()
 
 
-def test_a_question_is_answered_in_sight(server: Server, window: Window) -> None:
+def test_a_question_is_answered_in_sight(server: ServerProcess, window: Window) -> None:
     """The answer grows on the page, ends as "done" with its figures, and is letter by letter what the server has."""
     page = window.tab(server.url)
     page.evaluate(
@@ -57,7 +57,7 @@ def test_a_question_is_answered_in_sight(server: Server, window: Window) -> None
     id = ask(page, "count to 60")
     reaches(page, "done")
 
-    assert server.text_of(id) == answer(page)
+    assert text_of(server, id) == answer(page)
     assert ["waiting", "streaming", "done"] == page.evaluate("phases")
     assert page.evaluate("document.activeElement.id") == "prompt"
     expect(page.locator(".answer")).to_have_attribute("aria-busy", "false")
@@ -67,7 +67,7 @@ def test_a_question_is_answered_in_sight(server: Server, window: Window) -> None
     assert [] == window.problems
 
 
-def test_enter_sends_and_shift_enter_breaks_the_line(server: Server, window: Window) -> None:
+def test_enter_sends_and_shift_enter_breaks_the_line(server: ServerProcess, window: Window) -> None:
     """What every chat has taught people."""
     page = window.tab(server.url)
     page.fill("#prompt", "echo: one")
@@ -80,7 +80,7 @@ def test_enter_sends_and_shift_enter_breaks_the_line(server: Server, window: Win
     assert answer(page) == "one\ntwo"
 
 
-def test_the_list_leads_back_to_a_stream(server: Server, window: Window) -> None:
+def test_the_list_leads_back_to_a_stream(server: ServerProcess, window: Window) -> None:
     """A new question hides the old answer; the list brings it back, with its question."""
     page = window.tab(server.url)
     ask(page, "echo: kept words")
@@ -94,7 +94,7 @@ def test_the_list_leads_back_to_a_stream(server: Server, window: Window) -> None
     assert page.inner_text(".question") == "echo: kept words"
 
 
-def test_markup_stays_text(server: Server, window: Window) -> None:
+def test_markup_stays_text(server: ServerProcess, window: Window) -> None:
     """What a model writes neither runs nor loads: no element, no dialog, no request, no breach of the policy."""
     hostile = "<img src=x onerror=alert(1)><script>alert(2)</script><a href='javascript:alert(3)'>x</a>&lt;![CDATA["
     page = window.tab(server.url)
@@ -103,13 +103,13 @@ def test_markup_stays_text(server: Server, window: Window) -> None:
     id = ask(page, f"echo: {hostile}")
     reaches(page, "done")
 
-    assert hostile == answer(page) == server.text_of(id)
+    assert hostile == answer(page) == text_of(server, id)
     assert page.locator(".answer .prose *").count() == 0
     assert [] == [each for each in urls if not each.startswith(server.url) or each.endswith("/x")]
     assert [] == window.problems
 
 
-def test_thinking_folds_when_the_answer_begins(server: Server, window: Window) -> None:
+def test_thinking_folds_when_the_answer_begins(server: ServerProcess, window: Window) -> None:
     """Thoughts are open while they are written, and give way to the answer."""
     page = window.tab(server.url)
     ask(page, "think, then count to 40", SLOW)
@@ -122,7 +122,7 @@ def test_thinking_folds_when_the_answer_begins(server: Server, window: Window) -
     reaches(page, "stopped")
 
 
-def test_thinking_that_the_reader_opened_stays_open(server: Server, window: Window) -> None:
+def test_thinking_that_the_reader_opened_stays_open(server: ServerProcess, window: Window) -> None:
     """The reader's choice beats the page's."""
     page = window.tab(server.url)
     ask(page, "think, then count to 5", SLOW)
@@ -133,20 +133,20 @@ def test_thinking_that_the_reader_opened_stays_open(server: Server, window: Wind
     expect(page.locator("details.thinking")).to_have_attribute("open", "")
 
 
-def test_a_tool_call_is_a_card(server: Server, window: Window) -> None:
+def test_a_tool_call_is_a_card(server: ServerProcess, window: Window) -> None:
     """Name, arguments as they came, and the truth about its state: the page runs no tools."""
     page = window.tab(server.url)
     id = ask(page, "use a tool")
     reaches(page, "done")
-    with urlopen(f"{server.url}/v1/streams/{id}", timeout=5) as reply:
-        (call,) = [block for block in json.load(reply)["message"]["content"] if block["type"] == "tool_use"]
+    content = server.call("GET", f"/v1/streams/{id}").json["message"]["content"]
+    (call,) = [block for block in content if block["type"] == "tool_use"]
 
     expect(page.locator(".tool .name")).to_have_text(call["name"])
     expect(page.locator(".tool .state")).to_have_text("waiting for its result")
     assert call["input"] == json.loads(page.locator(".tool .arguments").text_content() or "")
 
 
-def test_a_refusal_is_named(server: Server, window: Window) -> None:
+def test_a_refusal_is_named(server: ServerProcess, window: Window) -> None:
     """A failure says what happened, with its code, and offers to ask again."""
     page = window.tab(server.url)
     ask(page, "refuse with 400")
@@ -157,6 +157,23 @@ def test_a_refusal_is_named(server: Server, window: Window) -> None:
     expect(page.locator("#again")).to_be_visible()
 
 
+def test_a_server_with_keys_can_be_used(serve: Serve, window: Window) -> None:
+    """The page asks for the key, sends it with every request, and forgets it with the tab."""
+    with serve("--api-keys", "a-long-key") as server:
+        page = window.tab(server.url)
+        page.fill("#key", "a-long-key")
+        page.press("#key", "Enter")
+        expect(page.locator("#unlock")).to_be_hidden()
+        expect(page.locator("#model")).not_to_have_value("")
+        ask(page, "echo: open")
+        reaches(page, "done")
+        page.reload()
+        reaches(page, "done")
+
+        assert answer(page) == "open"
+        expect(window.tab(server.url).locator("#unlock")).to_be_visible()
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Looks
 
@@ -165,7 +182,7 @@ SIZES = {"narrow": (360, 700), "wide": (1180, 780)}
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
-def test_nothing_sticks_out(server: Server, chromium: Browser, size: str, scheme: Any) -> None:
+def test_nothing_sticks_out(server: ServerProcess, chromium: Browser, size: str, scheme: Any) -> None:
     """Nothing has to be scrolled sideways, and Stop and Send can be seen, in both schemes."""
     width, height = SIZES[size]
     window = Window(chromium, viewport={"width": width, "height": height}, color_scheme=scheme)

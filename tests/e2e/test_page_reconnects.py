@@ -11,7 +11,6 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.e2e.browsing import (
     SLOW,
-    Server,
     Window,
     answer,
     ask,
@@ -19,8 +18,10 @@ from tests.e2e.browsing import (
     has_written,
     reaches,
     running_chromium,
-    running_server,
+    text_of,
 )
+from tests.e2e.conftest import Serve
+from tests.e2e.processes import ServerProcess
 from tests.programs import needs
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, needs("chromium")]
@@ -29,9 +30,9 @@ VECTORS = Path(__file__).resolve().parent.parent.parent / "spec" / "vectors" / "
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("page")) as server:
-        yield server
+def server(serve: Serve) -> ServerProcess:
+    """Give a server with the simulated model that is built in."""
+    return serve()
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def window(chromium: Browser) -> Iterator[Window]:
 # Coming back
 
 
-def test_a_reload_keeps_every_character(server: Server, window: Window) -> None:
+def test_a_reload_keeps_every_character(server: ServerProcess, window: Window) -> None:
     """I13, I5: after a reload in mid-sentence everything is there at once, nothing twice, and it goes on."""
     page = window.tab(server.url)
     id = ask(page, "count to 100", SLOW)
@@ -62,11 +63,11 @@ def test_a_reload_keeps_every_character(server: Server, window: Window) -> None:
 
     assert answer(page).startswith(before)
     reaches(page, "done")
-    assert server.text_of(id) == answer(page)
+    assert text_of(server, id) == answer(page)
     assert page.inner_text(".question") == "count to 100"
 
 
-def test_a_second_tab_sees_the_same_and_its_stop_is_seen(server: Server, window: Window) -> None:
+def test_a_second_tab_sees_the_same_and_its_stop_is_seen(server: ServerProcess, window: Window) -> None:
     """I14: two tabs follow one stream; a stop in one is a stop in both, at the same character, in honest words."""
     first = window.tab(server.url)
     id = ask(first, "count to 400", SLOW)
@@ -77,13 +78,13 @@ def test_a_second_tab_sees_the_same_and_its_stop_is_seen(server: Server, window:
     reaches(second, "stopped")
     reaches(first, "stopped")
 
-    assert server.text_of(id) == answer(first) == answer(second)
+    assert text_of(server, id) == answer(first) == answer(second)
     expect(second.locator("#word")).to_have_text("stopped by you")
     expect(first.locator("#word")).to_have_text("stopped from elsewhere")
     assert [] == window.problems
 
 
-def test_a_stop_may_overtake_its_start(server: Server, window: Window) -> None:
+def test_a_stop_may_overtake_its_start(server: ServerProcess, window: Window) -> None:
     """I14: Escape before the start has arrived stops it; the page waits for the server's word."""
     page = window.tab(server.url)
     held: list[Route] = []
@@ -102,7 +103,29 @@ def test_a_stop_may_overtake_its_start(server: Server, window: Window) -> None:
     assert answer(page) == ""
 
 
-def test_a_cut_connection_is_mended_in_place(server: Server, window: Window) -> None:
+def test_a_start_that_was_lost_is_sent_again(server: ServerProcess, window: Window) -> None:
+    """I15: the answer to the start never came; the page repeats it under the same key, and it is one stream."""
+    page = window.tab(server.url)
+    keys: list[str | None] = []
+
+    def lose_the_first(route: Route) -> None:
+        if route.request.method == "GET":
+            return route.continue_()
+        keys.append(route.request.headers.get("idempotency-key"))
+        if len(keys) > 1:
+            return route.continue_()
+        route.fetch()
+        return route.abort()
+
+    page.route("**/v1/streams", lose_the_first)
+    id = ask(page, "count to 20")
+    reaches(page, "done")
+
+    assert [id, id] == keys
+    assert text_of(server, id) == answer(page)
+
+
+def test_a_cut_connection_is_mended_in_place(server: ServerProcess, window: Window) -> None:
     """I5, I6: the connection is cut three times; the page goes on where it was and loses nothing."""
     with cutter_before(server) as cutter:
         page = window.tab(cutter.url)
@@ -114,10 +137,10 @@ def test_a_cut_connection_is_mended_in_place(server: Server, window: Window) -> 
             reaches(page, "streaming")
         reaches(page, "done")
 
-        assert server.text_of(id) == answer(page)
+        assert text_of(server, id) == answer(page)
 
 
-def test_a_silent_connection_is_given_up(server: Server, window: Window) -> None:
+def test_a_silent_connection_is_given_up(server: ServerProcess, window: Window) -> None:
     """I10: 45 s without a byte, not even a heartbeat, and the page connects anew."""
     with cutter_before(server) as cutter:
         page = window.context.new_page()
@@ -129,13 +152,12 @@ def test_a_silent_connection_is_given_up(server: Server, window: Window) -> None
         page.clock.fast_forward(46_000)
         reaches(page, "done")
 
-        assert server.text_of(id) == answer(page)
+        assert text_of(server, id) == answer(page)
 
 
-def test_a_killed_server_is_not_taken_for_an_ending(chromium: Browser, tmp_path: Path) -> None:
+def test_a_killed_server_is_not_taken_for_an_ending(serve: Serve, window: Window) -> None:
     """I1, I3: the server dies in mid-sentence: "reconnecting", and then what the restarted server says, text kept."""
-    window = Window(chromium)
-    with running_server(tmp_path) as server:
+    with serve() as server:
         page = window.tab(server.url)
         id = ask(page, "count to 400", SLOW)
         has_written(page, 60)
@@ -146,11 +168,10 @@ def test_a_killed_server_is_not_taken_for_an_ending(chromium: Browser, tmp_path:
         page.click("#reconnect")
         reaches(page, "failed")
 
-        assert server.text_of(id) == answer(page)
+        assert text_of(server, id) == answer(page)
         assert answer(page).startswith(before)
         expect(page.locator("#word")).to_have_text(re.compile(r"^failed: .+"))
         expect(page.locator(".remark")).to_have_text("The answer breaks off here. What came before is kept.")
-    window.context.close()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -170,7 +191,7 @@ def opening(epoch: str = "e1") -> str:
     return "retry: 100\n\n" + entry(1, "stream.accepted", epoch, id="told") + begun
 
 
-def told(window: Window, server: Server, *replies: tuple[int, str]) -> tuple[Page, list[str | None]]:
+def told(window: Window, server: ServerProcess, *replies: tuple[int, str]) -> tuple[Page, list[str | None]]:
     """Open a stream whose connections are answered with these statuses and bodies; give the cursors they came with."""
     page = window.tab(server.url)
     cursors: list[str | None] = []
@@ -193,7 +214,7 @@ def error(code: str) -> str:
 DONE = entry(4, "stream.completed", stop_reason="end_turn", usage={"output_tokens": 2})
 
 
-def test_a_body_without_an_ending_is_a_broken_connection(server: Server, window: Window) -> None:
+def test_a_body_without_an_ending_is_a_broken_connection(server: ServerProcess, window: Window) -> None:
     """I3: the page comes back with the cursor of the last entry that it showed; what comes twice is shown once."""
     page, cursors = told(window, server, (200, opening() + writes(3, "ab")), (200, writes(3, "ab") + DONE))
     reaches(page, "done")
@@ -203,7 +224,7 @@ def test_a_body_without_an_ending_is_a_broken_connection(server: Server, window:
 
 
 @pytest.mark.parametrize("code", ["cursor_foreign", "cursor_ahead"])
-def test_a_refused_cursor_leads_back_to_the_start(server: Server, window: Window, code: str) -> None:
+def test_a_refused_cursor_leads_back_to_the_start(server: ServerProcess, window: Window, code: str) -> None:
     """I7: the log is another one now: what was shown is taken back, and the new log read whole."""
     again = opening("e2") + writes(3, "new", "e2") + DONE.replace("e1", "e2")
     page, cursors = told(window, server, (200, opening() + writes(3, "old")), (409, error(code)), (200, again))
@@ -213,7 +234,7 @@ def test_a_refused_cursor_leads_back_to_the_start(server: Server, window: Window
     assert [None, "e1.3", None] == cursors
 
 
-def test_a_gap_is_not_shown_over(server: Server, window: Window) -> None:
+def test_a_gap_is_not_shown_over(server: ServerProcess, window: Window) -> None:
     """I2: a number that is missing after a reconnect means reading again from the start."""
     whole = opening() + writes(3, "ab") + writes(4, "cd") + DONE.replace("e1.4", "e1.5")
     gap = DONE.replace("e1.4", "e1.5")
@@ -224,7 +245,7 @@ def test_a_gap_is_not_shown_over(server: Server, window: Window) -> None:
     assert [None, "e1.3", None] == cursors
 
 
-def test_a_rewind_takes_back_what_was_shown(server: Server, window: Window) -> None:
+def test_a_rewind_takes_back_what_was_shown(server: ServerProcess, window: Window) -> None:
     """An attempt that starts again says where to; what came after is gone, what nobody knows changes nothing."""
     seam = entry(4, "stream.seam", rewind_to=1) + entry(5, "something.new", index=0, text="x")
     again = entry(6, "content_block_start", index=0, content_block={"type": "text", "text": ""}) + writes(7, "better")
@@ -238,7 +259,7 @@ def test_a_rewind_takes_back_what_was_shown(server: Server, window: Window) -> N
     "status, code, words", [(404, "stream_not_found", "not found"), (410, "stream_expired", "expired")]
 )
 def test_a_stream_that_is_not_there_is_said_so(
-    server: Server, window: Window, status: int, code: str, words: str
+    server: ServerProcess, window: Window, status: int, code: str, words: str
 ) -> None:
     """I7: an unknown and a forgotten stream are two things, and neither is waited for."""
     page, cursors = told(window, server, (status, error(code)))
@@ -255,7 +276,7 @@ def vectors() -> Iterator[Any]:
                 yield vector
 
 
-def test_the_decoder_reads_as_the_vectors_say(server: Server, window: Window) -> None:
+def test_the_decoder_reads_as_the_vectors_say(server: ServerProcess, window: Window) -> None:
     """I8: whole, at every cut in two and byte by byte, the messages are the same."""
     page = window.tab(server.url)
     script = """async (vectors) => {

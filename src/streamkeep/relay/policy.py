@@ -124,7 +124,7 @@ def read_start(
     """
     request = dict(body)
     metadata = request.pop("metadata", None) or {}
-    if not isinstance(metadata, dict) or len(msgspec.json.encode(metadata)) > MAX_METADATA_BYTES:
+    if not isinstance(metadata, dict) or _size(metadata) > MAX_METADATA_BYTES:
         raise BadRequest(f"metadata: must be an object of at most {MAX_METADATA_BYTES} bytes")
     if isinstance(metadata.get("user_id"), str):
         request["metadata"] = {"user_id": metadata["user_id"]}
@@ -181,6 +181,10 @@ def _start(
         raise BadRequest("model: must be a text")
     if idempotency_key is not None and not 0 < len(idempotency_key) <= MAX_KEY_CHARACTERS:
         raise BadRequest(f"Idempotency-Key: 1 to {MAX_KEY_CHARACTERS} characters")
+    try:
+        msgspec.json.encode([request, metadata])
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BadRequest("The request must be JSON: objects, arrays, texts, numbers, true, false, null.") from error
     return Start(
         id=None if id is None else check_id(id),
         provider=provider,
@@ -190,6 +194,13 @@ def _start(
         headers=dict(headers),
         idempotency_key=idempotency_key,
     )
+
+
+def _size(value: object) -> int:
+    try:
+        return len(msgspec.json.encode(value))
+    except (TypeError, ValueError, RecursionError):
+        return MAX_METADATA_BYTES + 1
 
 
 def _with_prompt(request: dict[str, Any]) -> dict[str, Any]:

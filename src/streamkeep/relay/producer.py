@@ -254,11 +254,6 @@ class Producer:
         decoder = sse.Decoder(max_line=MAX_EVENT_BYTES, max_message=MAX_EVENT_BYTES)
         while not (self._complete or self._interrupted):
             chunk = await reply.read()
-            if not chunk:
-                raise UpstreamBroken(
-                    "The model's API ended its answer in the middle, without its last event.",
-                    code="upstream_truncated",
-                )
             self._watchdog.life()
             try:
                 messages = decoder.feed(chunk)
@@ -267,6 +262,11 @@ class Producer:
                     f"The model's API sent an event of more than {MAX_EVENT_BYTES} bytes.",
                     code="upstream_event_too_large",
                 ) from error
+            if not chunk:
+                raise UpstreamBroken(
+                    "The model's API ended its answer in the middle, without its last event.",
+                    code="upstream_truncated",
+                )
             if messages:
                 self._take(parser, messages)
             if self._writer.uncommitted_bytes > MAX_UNCOMMITTED_BYTES:

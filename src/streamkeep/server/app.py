@@ -24,7 +24,7 @@ def create_router(relay: Relay, settings: Settings | None = None) -> APIRouter:
         relay: Entered by you, for as long as the application runs.
         settings: The server's; defaults and environment if left out.
 
-    Your application's error handlers stay yours; call `streamkeep.server.errors.install(app)` for ours.
+    The routes answer their own errors. Who may call them is your application's business.
     """
     return _router(Service(relay, settings or Settings()))
 

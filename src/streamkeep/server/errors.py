@@ -3,12 +3,13 @@ Tell a caller what went wrong: the Messages API's error shape on every route, wi
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from streamkeep.errors import BadRequest, CursorError, StreamkeepError, kind_of
@@ -54,12 +55,24 @@ def describe(error: StreamkeepError) -> dict[str, Any]:
     return shown
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error of an application in our shape."""
+class Route(APIRoute):
+    """A route that answers our errors itself, in whatever application it is included."""
 
-    @app.exception_handler(StreamkeepError)
-    async def known(request: Request, error: StreamkeepError) -> Response:
-        return error_response(request, describe(error))
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap FastAPI's own handler."""
+        handle = super().get_route_handler()
+
+        async def handler(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except StreamkeepError as error:
+                return error_response(request, describe(error))
+
+        return handler
+
+
+def install(app: FastAPI) -> None:
+    """Answer what no route of ours answers: unknown paths, wrong methods, mistakes of the server."""
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:

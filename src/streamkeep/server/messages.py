@@ -24,7 +24,7 @@ from streamkeep.relay import Stream
 from streamkeep.relay.policy import read_vendor_start
 from streamkeep.relay.tail import Tail
 from streamkeep.server import schema
-from streamkeep.server.errors import error_response
+from streamkeep.server.errors import Route, error_response
 from streamkeep.server.service import Service, json_object, vendor_headers, while_connected
 from streamkeep.server.stream_response import StreamResponse, View
 
@@ -34,7 +34,7 @@ DIALECT = "anthropic"
 
 def routes(service: Service) -> APIRouter:
     """Make the routes."""
-    router = APIRouter(prefix="/v1", tags=["messages"])
+    router = APIRouter(prefix="/v1", tags=["messages"], route_class=Route)
     relay, settings = service.relay, service.settings
     unwatched = msgspec.structs.replace(relay.policy, cancel_when_unwatched=settings.unwatched_grace)
 

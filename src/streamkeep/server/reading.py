@@ -10,7 +10,7 @@ from streamkeep.errors import BadRequest
 from streamkeep.lifecycle import State
 from streamkeep.relay import Stream
 from streamkeep.server import schema
-from streamkeep.server.errors import error_response
+from streamkeep.server.errors import Route, error_response
 from streamkeep.server.service import Service, flag, number, while_connected
 from streamkeep.server.stream_response import StreamResponse, View
 from streamkeep.wire.base import Options
@@ -24,7 +24,7 @@ DEFAULT_WAIT_S = 30.0
 
 def routes(service: Service) -> APIRouter:
     """Make the routes."""
-    router = APIRouter(prefix="/v1/streams", tags=["streams"])
+    router = APIRouter(prefix="/v1/streams", tags=["streams"], route_class=Route)
     relay = service.relay
 
     @router.get("/{id}/events", **schema.EVENTS)

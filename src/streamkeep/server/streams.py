@@ -14,6 +14,7 @@ from streamkeep.lifecycle import State
 from streamkeep.relay import Stream
 from streamkeep.relay.policy import read_start
 from streamkeep.server import schema
+from streamkeep.server.errors import Route
 from streamkeep.server.reading import view
 from streamkeep.server.service import Service, json_object, number, vendor_headers
 from streamkeep.server.stream_response import StreamResponse
@@ -22,7 +23,7 @@ from streamkeep.stores.base import MAX_LIST
 
 def routes(service: Service) -> APIRouter:
     """Make the routes."""
-    router = APIRouter(prefix="/v1/streams", tags=["streams"])
+    router = APIRouter(prefix="/v1/streams", tags=["streams"], route_class=Route)
     relay = service.relay
 
     @router.post("", status_code=201, **schema.START)
@@ -44,7 +45,7 @@ def routes(service: Service) -> APIRouter:
         if events:
             service.heart.admit()
         stream = await relay.begin(start)
-        headers = {"x-stream-id": stream.id, "location": f"/v1/streams/{stream.id}"}
+        headers = {"x-stream-id": stream.id, "location": f"{request.url.path}/{stream.id}"}
         if stream.replayed:
             headers["idempotent-replay"] = "true"
         if events:

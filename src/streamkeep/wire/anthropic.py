@@ -48,7 +48,7 @@ class AnthropicWire:
 
     name = "anthropic"
     media_type = "text/event-stream; charset=utf-8"
-    opening = sse.comment("streamkeep")
+    opening = sse.comment("streamkeep") + b"\n"
     heartbeat = sse.comment("heartbeat")
 
     def ends_cleanly(self, ending: str) -> bool:

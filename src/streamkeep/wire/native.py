@@ -2,6 +2,10 @@
 Tell readers everything: one SSE message per entry, its bytes unchanged (PROTOCOL.md).
 
 Pure: no I/O, no clock.
+
+Strategy
+    Decoders derived from httpx-sse dispatch an empty event at a blank line that follows a lone `retry:`, or a comment
+    once an `id:` was seen. So the reconnection time rides in the first entry's frame, and a heartbeat is one line.
 """
 
 from streamkeep import sse
@@ -13,12 +17,16 @@ RETRY_MS = 1000
 """Reconnection time asked of an EventSource, in ms; its own default is some seconds."""
 
 
+_RETRY = sse.retry(RETRY_MS)
+
+
 class NativeEncoder:
     """Frames as the log has them: `id: <epoch>.<seq>`, `event:` the name, `data:` the entry's bytes."""
 
     def encode(self, entry: Entry, epoch: str) -> bytes:
-        """Frame one entry."""
-        return b"id: %b.%d\nevent: %b\ndata: %b\n\n" % (epoch.encode(), entry.seq, entry.name.encode(), entry.data)
+        """Frame one entry; the first also asks an EventSource to come back soon."""
+        frame = b"id: %b.%d\nevent: %b\ndata: %b\n\n" % (epoch.encode(), entry.seq, entry.name.encode(), entry.data)
+        return _RETRY + frame if entry.seq == 1 else frame
 
 
 class _WithoutThinking:
@@ -36,7 +44,7 @@ class Native:
 
     name = "native"
     media_type = "text/event-stream; charset=utf-8"
-    opening = b": streamkeep\n" + sse.retry(RETRY_MS)
+    opening = sse.comment("streamkeep") + b"\n"
     heartbeat = sse.comment("heartbeat")
 
     def ends_cleanly(self, ending: str) -> bool:

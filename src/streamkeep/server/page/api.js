@@ -1,6 +1,7 @@
 /** Ask the server: each call answers with what it said, or throws a `Refusal` that a person can read. */
 
 import { fullJitter } from "./backoff.js";
+import { KEY_NEEDED, authorization } from "./key.js";
 
 /** Milliseconds for one call to answer; none of these calls waits for a model. */
 const CALL_MS = 20_000;
@@ -53,6 +54,7 @@ export function address(path) {
  * @returns {Promise<Refusal>}
  */
 export async function refusal(response) {
+  if (response.status === 401) window.dispatchEvent(new Event(KEY_NEEDED));
   const body = await response.json().catch(() => null);
   const error = body?.error ?? {};
   const message = typeof error.message === "string" ? error.message : `The server answered with status ${response.status}.`;
@@ -67,7 +69,8 @@ export async function refusal(response) {
 async function call(path, options = {}) {
   let response;
   try {
-    response = await fetch(address(path), { cache: "no-store", signal: AbortSignal.timeout(CALL_MS), ...options });
+    const headers = { ...options.headers, ...authorization() };
+    response = await fetch(address(path), { cache: "no-store", signal: AbortSignal.timeout(CALL_MS), ...options, headers });
   } catch {
     throw new Refusal(0, "unreachable", "The server cannot be reached.");
   }

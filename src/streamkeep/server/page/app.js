@@ -1,6 +1,7 @@
 /** Put the page together: the composer, the stream that the address names, its status, and the list. */
 
 import { listModels } from "./api.js";
+import { KEY_NEEDED, useKey } from "./key.js";
 import { remember } from "./prompts.js";
 import { Recent, titleOf } from "./recent.js";
 import { StickyScroll } from "./scroll.js";
@@ -23,6 +24,8 @@ const prompt = byId("prompt");
 const model = byId("model");
 const transcript = byId("transcript");
 const welcome = byId("welcome");
+const unlock = byId("unlock");
+const key = byId("key");
 const announcer = byId("announcer");
 const drawer = byId("drawer");
 const menu = byId("menu");
@@ -128,6 +131,11 @@ function toggleDrawer() {
   if (isShown) byId("new").focus();
 }
 
+/** Give the focus back to the composer; on a touch screen that would bring up the keyboard. */
+function attend() {
+  if (matchMedia("(hover: hover)").matches) prompt.focus();
+}
+
 /** @param {HTMLElement} button @param {string} text */
 async function copy(button, text) {
   const label = button.textContent;
@@ -145,6 +153,25 @@ function onKey(event) {
   } else shown?.stop();
 }
 
+function askForKey() {
+  if (!unlock.hidden) return;
+  unlock.hidden = false;
+  key.focus();
+}
+
+/** Try again, with the key, what was refused without it. */
+function unlocked() {
+  useKey(key.value.trim());
+  key.value = "";
+  unlock.hidden = true;
+  offerModels();
+  recent.refresh();
+  attend();
+  if (shown?.facts.refused?.status !== 401) return;
+  if (shown.facts.askedHere) send(shown.prompt);
+  else show(shown.id, false).follow();
+}
+
 /** The tab is seen again, or the network is back: what is on the page may be old. */
 function wakeUp() {
   if (document.hidden) return;
@@ -156,8 +183,13 @@ function wakeUp() {
 composer.addEventListener("submit", (event) => {
   event.preventDefault();
   send(prompt.value);
-  prompt.focus();
+  attend();
 });
+unlock.addEventListener("submit", (event) => {
+  event.preventDefault();
+  unlocked();
+});
+window.addEventListener(KEY_NEEDED, askForKey);
 prompt.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();
@@ -165,16 +197,17 @@ prompt.addEventListener("keydown", (event) => {
 });
 prompt.addEventListener("input", fit);
 document.addEventListener("keydown", onKey);
-byId("stop").addEventListener("click", () => { shown?.stop(); prompt.focus(); });
-byId("again").addEventListener("click", () => { send(shown?.prompt ?? ""); prompt.focus(); });
+byId("stop").addEventListener("click", () => { shown?.stop(); attend(); });
+byId("again").addEventListener("click", () => { send(shown?.prompt ?? ""); attend(); });
 byId("copy").addEventListener("click", (event) => copy(event.currentTarget, shown?.answer.text ?? ""));
-byId("reconnect").addEventListener("click", () => shown?.nudge());
+byId("reconnect").addEventListener("click", () => { shown?.nudge(); attend(); });
+byId("latest").addEventListener("click", attend);
 byId("new").addEventListener("click", begin);
 menu.addEventListener("click", toggleDrawer);
 byId("recent").addEventListener("click", closeDrawer);
 byId("shade").addEventListener("click", closeDrawer);
 for (const example of document.querySelectorAll(".example")) {
-  example.addEventListener("click", () => { send(example.textContent ?? ""); prompt.focus(); });
+  example.addEventListener("click", () => { send(example.textContent ?? ""); attend(); });
 }
 window.addEventListener("hashchange", showAddress);
 window.addEventListener("popstate", showAddress);

@@ -9,6 +9,7 @@
 
 import { PASSING, Refusal, refusal } from "./api.js";
 import { fullJitter } from "./backoff.js";
+import { authorization } from "./key.js";
 import { SseDecoder } from "./sse.js";
 
 /** Milliseconds without a byte until the connection counts as dead; the server sends a heartbeat every 15 s. */
@@ -124,7 +125,7 @@ export class Reader {
 
   /** @param {AbortSignal} signal */
   async #request(signal) {
-    const headers = { Accept: "text/event-stream" };
+    const headers = { Accept: "text/event-stream", ...authorization() };
     if (this.#cursor !== "") headers["Last-Event-ID"] = this.#cursor;
     const query = this.#joins() ? "?catchup=merged" : "";
     const watchdog = setTimeout(() => this.#connection?.abort(), SILENCE_MS);

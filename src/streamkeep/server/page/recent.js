@@ -34,6 +34,7 @@ function ageOf(createdAt) {
 class Row {
   /** @param {string} id */
   constructor(id) {
+    this.id = id;
     this.item = element("li", "");
     this.link = /** @type {HTMLAnchorElement} */ (element("a", ""));
     this.title = element("span", "title");
@@ -93,6 +94,7 @@ export class Recent {
 
   #render() {
     const rows = this.#streams.map((stream) => this.#row(stream));
+    this.#rows = new Map(rows.map((row) => [row.id, row]));
     const isSame = rows.length === this.list.children.length && rows.every((row, at) => this.list.children[at] === row.item);
     // Moving a link would take the focus from it.
     if (!isSame) this.list.replaceChildren(...rows.map((row) => row.item));
@@ -101,7 +103,6 @@ export class Recent {
   /** @param {any} stream */
   #row(stream) {
     const row = this.#rows.get(stream.id) ?? new Row(stream.id);
-    this.#rows.set(stream.id, row);
     row.show(stream, stream.id === this.#shownId);
     return row;
   }

@@ -114,6 +114,7 @@ export function problemOf(facts) {
 export function wordOf(facts, now) {
   const phase = phaseOf(facts);
   const word = WORDS[phase](facts, now);
+  if (phase === "reconnecting" && facts.stopAsked === "here") return `${word}, the stop is on its way`;
   return facts.stopProblem && !isFinal(phase) ? `${word}, the stop did not get through: ${facts.stopProblem}` : word;
 }
 

@@ -64,7 +64,8 @@ class LogFile:
 
     def close(self) -> None:
         """Let go of everything. Idempotent."""
-        for connection in self._connections:
+        # The writer last: a connection that may not write cannot remove the write-ahead log.
+        for connection in reversed(self._connections):
             connection.close()
         self._connections.clear()
         self.pool.shutdown()
