@@ -115,3 +115,22 @@ def test_every_own_name_begins_with_stream_and_no_visible_one_does() -> None:
     assert all(name.startswith("stream.") for name in OWN_NAMES)
     assert not [name for name in entry.VISIBLE if name.startswith("stream.")]
     assert entry.TERMINALS < OWN_NAMES
+
+
+@pytest.mark.parametrize(
+    "name, data, text",
+    [
+        ("content_block_delta", b'{"index":0,"delta":{"type":"text_delta","text":"Gr\xc3\xbc\xc3\x9fe"}}', "Grüße"),
+        ("content_block_start", b'{"index":0,"content_block":{"type":"text","text":"Al"}}', "Al"),
+        ("content_block_start", b'{"index":0,"content_block":{"type":"tool_use","text":"x"}}', ""),
+        ("content_block_delta", b'{"index":0,"delta":{"type":"thinking_delta","thinking":"hm"}}', ""),
+        ("content_block_delta", b'{"index":0,"delta":{"type":"text_delta","text":5}}', ""),
+        ("content_block_delta", b'{"index":0,"delta":' + b"[" * 100_000, ""),
+        ("content_block_start", b"{}", ""),
+        ("message_stop", b'{"delta":{"type":"text_delta","text":"x"}}', ""),
+    ],
+    ids=["delta", "block", "tool", "thinking", "no text", "nested", "nothing", "another event"],
+)
+def test_an_entry_knows_the_text_it_adds(name: str, data: bytes, text: str) -> None:
+    """One rule for every reader of text: what is no text adds none, and nothing raises."""
+    assert text == Entry(1, 0.0, name, data).text()

@@ -32,6 +32,9 @@ CANCELLED: Final = "stream.cancelled"
 TERMINALS: Final = frozenset({COMPLETED, FAILED, CANCELLED})
 """The names one of which is the last entry of an ended log (I3)."""
 
+OWN: Final = frozenset({ACCEPTED, ATTEMPT, SEAM, CANCEL_REQUESTED}) | TERMINALS
+"""All names of the relay's own entries; only they change a stream's state."""
+
 VISIBLE: Final = frozenset({"content_block_delta", "content_block_stop", "message_delta", "message_stop"})
 """Provider events that show something: before the first of them a break can be retried unseen."""
 
@@ -69,6 +72,20 @@ class Entry(msgspec.Struct, frozen=True, gc=False, array_like=True):
         except _UNNAMED as error:
             raise msgspec.DecodeError(f"The data of entry {self.seq} cannot be decoded: {error}") from error
 
+    def text(self) -> str:
+        """Give the text that this entry adds to the answer; an event that is no text, whatever it is, adds none."""
+        if self.name not in _TEXT_EVENTS:
+            return ""
+        try:
+            event = _decode_text(self.data)
+        except (ValueError, RecursionError):
+            return ""
+        if event.delta is not None:
+            return event.delta.text if event.delta.type == "text_delta" else ""
+        return (
+            event.content_block.text if event.content_block is not None and event.content_block.type == "text" else ""
+        )
+
 
 def pack(entries: Sequence[Entry]) -> bytes:
     """Join entries into one block of bytes for storage (MessagePack, arrays)."""
@@ -97,6 +114,20 @@ _UNNAMED = (
     UnicodeDecodeError,
     RecursionError,
 )  # what msgspec lets through of text that is no UTF-8 and of deep nesting
+
+
+class _Piece(msgspec.Struct):
+    type: str = ""
+    text: str = ""
+
+
+class _TextEvent(msgspec.Struct):
+    delta: _Piece | None = None
+    content_block: _Piece | None = None
+
+
+_TEXT_EVENTS = frozenset({"content_block_start", "content_block_delta"})
+_decode_text = msgspec.json.Decoder(_TextEvent).decode
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 _encode_json = msgspec.json.Encoder().encode
 _encode_block = msgspec.msgpack.Encoder().encode

@@ -17,6 +17,7 @@ StreamkeepError
 │       ├── CursorForeign
 │       └── CursorAhead
 ├── Overloaded
+├── ServerUnreachable
 ├── UpstreamError
 │   ├── UpstreamRefused
 │   ├── UpstreamBusy
@@ -190,6 +191,14 @@ class Overloaded(StreamkeepError):
     status = 503
     retryable = True
     retry_after = 1.0
+
+
+class ServerUnreachable(StreamkeepError):
+    """A client cannot reach its server, or lost it and does not get it back."""
+
+    code = "server_unreachable"
+    status = 502
+    retryable = True
 
 
 class UpstreamError(StreamkeepError):

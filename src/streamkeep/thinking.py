@@ -2,14 +2,25 @@
 Leave thinking blocks out of a log for readers that asked not to see them.
 
 Pure: no I/O, no clock.
+
+Laws
+    1. What is not understood as a block event (no JSON object, no `index` from 0 to 2³¹ - 1) passes unchanged: hiding
+       is a reader's wish, and an answer is not broken off over it.
+    2. A block that begins where a hidden one stood takes its place: an answer may begin again (`stream.seam`).
 """
+
+from bisect import bisect_left
+from typing import Annotated, Final
 
 import msgspec
 
 from streamkeep.entry import Entry
 
-HIDDEN_TYPES = frozenset({"thinking", "redacted_thinking"})
+HIDDEN_TYPES: Final = frozenset({"thinking", "redacted_thinking"})
 """Block types that are left out."""
+
+MAX_HIDDEN_BLOCKS: Final = 10_000
+"""Hidden blocks told apart; a hundred times what long answers have. Older ones are only counted."""
 
 
 class ThinkingFilter:
@@ -18,33 +29,50 @@ class ThinkingFilter:
 
     Args:
         renumber: Close the gaps that hidden blocks leave in the block indexes, for readers that refuse gaps
-            (anthropic 2.10.0 raises IndexError). An event whose index changes is
-            written anew; all others keep their bytes.
+            (anthropic 2.10.0 raises IndexError). An event whose index changes gets a new one; its other members keep
+            their bytes.
     """
 
     def __init__(self, *, renumber: bool) -> None:
         self._renumber = renumber
-        self._hidden: set[int] = set()
+        self._hidden: list[int] = []  # sorted
+        self._older = 0
 
     def keep(self, entry: Entry) -> Entry | None:
-        """
-        Give the entry to show, or None for one of a hidden block.
-
-        Raises:
-            msgspec.DecodeError: A block event is no JSON object with an index.
-        """
+        """Give the entry to show, or None for one of a hidden block."""
         if not entry.name.startswith("content_block_"):
             return entry
-        block = _decode(entry.data)
-        if block.content_block is not None and block.content_block.type in HIDDEN_TYPES:
-            self._hidden.add(block.index)
-        if block.index in self._hidden:
-            return None
-        shift = sum(1 for index in self._hidden if index < block.index) if self._renumber else 0
-        if not shift:
+        try:
+            event = _decode(entry.data)
+        except (ValueError, RecursionError):
             return entry
-        data = msgspec.json.encode({**entry.json(), "index": block.index - shift})
-        return Entry(entry.seq, entry.at, entry.name, data)
+        place = bisect_left(self._hidden, event.index)
+        hidden = self._hidden[place : place + 1] == [event.index]
+        if event.content_block is not None:
+            hidden = self._begin(event, place, hidden)
+        if hidden:
+            return None
+        shift = place + self._older if self._renumber else 0
+        return _moved(entry, event.index - shift) if 0 < shift <= event.index else entry
+
+    def _begin(self, event: "_BlockEvent", place: int, hidden: bool) -> bool:
+        """Note whether the block that begins here is hidden; what stood in its place no longer counts."""
+        hide = event.content_block is not None and event.content_block.type in HIDDEN_TYPES
+        if hide and not hidden:
+            self._hidden.insert(place, event.index)
+            if len(self._hidden) > MAX_HIDDEN_BLOCKS:
+                del self._hidden[0]
+                self._older += 1
+        elif hidden and not hide:
+            del self._hidden[place]
+        return hide
+
+
+def _moved(entry: Entry, index: int) -> Entry:
+    """Give the entry another index; decoding the rest would change numbers that have no exact form here."""
+    members = _decode_members(entry.data)
+    members["index"] = msgspec.Raw(b"%d" % index)
+    return Entry(entry.seq, entry.at, entry.name, msgspec.json.encode(members))
 
 
 class _BlockType(msgspec.Struct):
@@ -52,8 +80,9 @@ class _BlockType(msgspec.Struct):
 
 
 class _BlockEvent(msgspec.Struct):
-    index: int
+    index: Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
     content_block: _BlockType | None = None
 
 
 _decode = msgspec.json.Decoder(_BlockEvent).decode
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
