@@ -9,10 +9,13 @@ Strategy
     Pings are life signs and are not logged. `error` ends the response as a failure, `message_stop` as a success;
     what comes after either is ignored.
 
+    A JSON text with half of a surrogate pair in it counts as malformed: no UTF-8 can hold it, so no reader could.
+
 Source
     anthropic SDK 2.10.0 `_constants.py`, `types/raw_message_stream_event.py`, `_error_classes.py`.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,7 +23,7 @@ import msgspec
 
 from streamkeep.entry import Event
 from streamkeep.errors import KINDS, BadRequest, UpstreamBroken, UpstreamBusy, UpstreamError, UpstreamRefused, kind_of
-from streamkeep.providers.base import Call
+from streamkeep.providers.base import MAX_DETAIL_CHARACTERS, Call, is_event_name, one_line, retry_after_s
 from streamkeep.sse import SseMessage
 
 VERSION = "2023-06-01"
@@ -34,24 +37,28 @@ STATUSES = {kind: status for status, kind in KINDS.items()}
 
 _RETRYABLE = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
 
+_EVENTS = frozenset(
+    {"content_block_start", "content_block_delta", "content_block_stop", "message_delta", "message_stop"}
+)
+"""What can come only after `message_start`."""
+
+_KIND = re.compile(r"[a-z0-9_]{1,58}_error|request_too_large", re.ASCII)
+
 
 class _Payload(msgspec.Struct):
     type: str
 
 
-class _ErrorDetail(msgspec.Struct):
-    type: str = "api_error"
-    message: str = ""
-
-
 class _ErrorBody(msgspec.Struct):
-    error: _ErrorDetail
+    error: Any = None
+    message: Any = None
 
 
 class _Models(msgspec.Struct):
     data: list[dict[str, Any]]
 
 
+_event = tuple.__new__  # A NamedTuple's own constructor costs twice as much.
 _decode_models = msgspec.json.Decoder(_Models).decode
 _scan = msgspec.json.Decoder(_Payload).decode
 _decode_error = msgspec.json.Decoder(_ErrorBody).decode
@@ -70,39 +77,45 @@ class AnthropicParser:
         Turn the next messages into events.
 
         Returns:
-            The events up to the terminal one or the failure; `data` is the payload unchanged.
+            The events up to the terminal one or the failure; `data` is the payload unchanged, on one line.
         """
         events: list[Event] = []
-        for message in messages:
+        for name, data, _ in messages:
             if self.ended or self.failure is not None:
                 break
-            name = message.event
-            if name == "ping":
+            if name == "ping" or not data:  # The SDKs pass over empty data too.
                 continue
-            self.failure = self._fault(name, message.data)
+            self.failure = self._fault(name, data)
             if self.failure is None:
-                events.append(Event(name, message.data))
+                events.append(_event(Event, (name, one_line(data) if b"\n" in data else data)))
                 self.ended = name == "message_stop"
         return events
 
     def _fault(self, name: str, data: bytes) -> UpstreamError | None:
+        """Give what is wrong with one event; the common case is decided first."""
         try:
             kind = _scan(data).type
-        except msgspec.DecodeError:
-            return UpstreamBroken(
-                "The model's API sent an event that is not valid JSON; the answer is kept up to there.",
-                code="upstream_malformed",
-            )
+        except (ValueError, RecursionError):
+            kind = ""
+        if kind == name and self._started and name in _EVENTS:
+            return None
         if name == "error" or kind == "error":
             return _mid_stream_error(data)
-        if kind != name or name.startswith("stream."):
-            return UpstreamBroken(
-                "The model's API sent an event whose name and type differ.", code="upstream_malformed"
-            )
+        if not kind:
+            return _malformed("sent an event that is no JSON object with a type; the answer is kept up to there")
+        if kind != name:
+            return _malformed("sent an event whose name and type differ")
+        return self._fault_of_order(name)
+
+    def _fault_of_order(self, name: str) -> UpstreamError | None:
+        if name in _EVENTS:
+            return _malformed("began its answer in the middle")
         if name == "message_start":
             if self._started:
-                return UpstreamBroken("The model's API began its answer twice.", code="upstream_malformed")
+                return _malformed("began its answer twice")
             self._started = True
+        elif not is_event_name(name):
+            return _malformed("sent an event with a name that cannot be kept")
         return None
 
 
@@ -128,7 +141,7 @@ class Anthropic:
         """
         try:
             return _decode_models(body).data
-        except msgspec.DecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise UpstreamBroken("The model's API gave a list of models that cannot be read.") from error
 
     def call(self, request: Mapping[str, Any], headers: Mapping[str, str]) -> Call:
@@ -161,50 +174,63 @@ class Anthropic:
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
         """Classify a response that is no stream, by status, `x-should-retry` and `retry-after`."""
-        try:
-            detail = _decode_error(body).error
-        except msgspec.DecodeError:
-            detail = _ErrorDetail(type=kind_of(status))
+        if not 400 <= status <= 599:
+            return UpstreamBroken(
+                f"The model's API answered with status {status}, which is neither an answer nor an error.",
+                code="upstream_bad_status",
+                retryable=False,
+            )
+        kind, detail = _said(body)
         return _error(
+            kind or kind_of(status),
             detail,
             status=status,
-            retry_after=_seconds(headers),
+            retry_after=retry_after_s(headers),
             should_retry={"true": True, "false": False}.get(headers.get("x-should-retry", "")),
         )
 
 
+def _malformed(what: str) -> UpstreamBroken:
+    return UpstreamBroken(f"The model's API {what}.", code="upstream_malformed")
+
+
 def _mid_stream_error(data: bytes) -> UpstreamError:
+    kind, detail = _said(data)
+    kind = kind or "api_error"
+    return _error(kind, detail, status=STATUSES.get(kind, 500), retry_after=None, should_retry=None)
+
+
+def _said(body: bytes) -> tuple[str | None, str]:
+    """Give the vendor's error type, if it looks like one, and its words; what stands in between may answer too."""
     try:
-        detail = _decode_error(data).error
-    except msgspec.DecodeError:
-        detail = _ErrorDetail()
-    return _error(detail, status=STATUSES.get(detail.type, 500), retry_after=None, should_retry=None)
+        told = _decode_error(body)
+    except (ValueError, RecursionError):
+        text = body[:MAX_DETAIL_CHARACTERS].decode("utf-8", "replace").strip()
+        return None, "" if text.startswith(("<", "{", "[")) else text
+    error = told.error if isinstance(told.error, dict) else {"message": told.error or told.message}
+    kind, detail = error.get("type"), error.get("message")
+    return (
+        kind if isinstance(kind, str) and _KIND.fullmatch(kind) else None,
+        detail[:MAX_DETAIL_CHARACTERS] if isinstance(detail, str) else "",
+    )
 
 
-def _error(detail: _ErrorDetail, *, status: int, retry_after: float | None, should_retry: bool | None) -> UpstreamError:
+def _error(
+    kind: str, detail: str, *, status: int, retry_after: float | None, should_retry: bool | None
+) -> UpstreamError:
     retryable = status in _RETRYABLE or status >= 500
     busy = status == 429 or status >= 500
     error = UpstreamBusy if busy else UpstreamRefused
+    known = f"{status} {kind}" if kind in STATUSES else f"{status}"
     return error(
-        f"The model's API {'is not able to answer now' if busy else 'refused the request'} ({status} {detail.type}).",
-        detail=detail.message,
+        f"The model's API {'is not able to answer now' if busy else 'refused the request'} ({known}).",
+        detail=detail,
         code="upstream_rate_limited" if status == 429 else None,
-        kind=detail.type,
+        kind=kind,
         status=status,
         retryable=retryable if should_retry is None else should_retry,
         retry_after=retry_after,
     )
-
-
-def _seconds(headers: Mapping[str, str]) -> float | None:
-    for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            value = float(headers[name]) * unit_s
-        except (KeyError, ValueError):
-            continue
-        if 0 <= value < float("inf"):
-            return value
-    return None
 
 
 PROVIDER = Anthropic()

@@ -6,7 +6,8 @@ Pure: no I/O, no clock.
 Strategy
     The log's vocabulary is this API's, so its frames carry the entry's bytes. The relay's own entries are not shown:
     since October 2026 the SDKs hand unknown events to the application. The cursor rides in `id:`,
-    which the SDKs ignore and which makes this wire resumable too.
+    which the SDKs ignore and which makes this wire resumable too; it stands last, because some readers take the line
+    after `event:` for the data.
 
     A failed or stopped answer ends with an `error` event, which every SDK raises. Without it the Python SDK takes
     a body that merely ends for a complete answer (anthropic 2.10.0).
@@ -19,7 +20,7 @@ import msgspec
 from streamkeep import sse
 from streamkeep.entry import CANCELLED, FAILED, Entry
 from streamkeep.thinking import ThinkingFilter
-from streamkeep.wire.base import Encoder, Options
+from streamkeep.wire.base import Encoder, Options, is_one_line
 
 
 class AnthropicEncoder:
@@ -36,11 +37,10 @@ class AnthropicEncoder:
     def encode(self, entry: Entry, epoch: str) -> bytes:
         """Frame one entry; most of the relay's own have no frame."""
         if entry.name.startswith("stream."):
-            return _ending(entry)
+            error = _error(entry)
+            return b"" if error is None else _frame(Entry(entry.seq, entry.at, "error", error), epoch)
         shown = entry if self._blocks is None else self._blocks.keep(entry)
-        if shown is None:
-            return b""
-        return b"event: %b\nid: %b.%d\ndata: %b\n\n" % (entry.name.encode(), epoch.encode(), entry.seq, shown.data)
+        return b"" if shown is None else _frame(shown, epoch)
 
 
 class AnthropicWire:
@@ -70,15 +70,37 @@ def error_body(kind: str, message: str, request_id: str | None = None) -> dict[s
     return body if request_id is None else {**body, "request_id": request_id}
 
 
-def _ending(entry: Entry) -> bytes:
+def _frame(entry: Entry, epoch: str) -> bytes:
+    if not is_one_line(entry):
+        message = sse.encode(entry.data, event=entry.name)
+        return b"%bid: %b.%d\n\n" % (message[:-1], epoch.encode(), entry.seq)
+    return b"event: %b\ndata: %b\nid: %b.%d\n\n" % (entry.name.encode(), entry.data, epoch.encode(), entry.seq)
+
+
+def _error(entry: Entry) -> bytes | None:
+    """Give what SDKs are told of an ending that is no success."""
     if entry.name == FAILED:
-        error = entry.json()["error"]
-        body = error_body(error.get("type", "api_error"), error["message"])
+        try:
+            error = _decode_failed(entry.data).error
+        except (ValueError, RecursionError):
+            error = _Error()
+        body = error_body(error.type, error.message)
     elif entry.name == CANCELLED:
         body = error_body("api_error", "The answer was stopped before it was complete.")
     else:
-        return b""
-    return sse.encode(msgspec.json.encode(body), event="error")
+        return None
+    return msgspec.json.encode(body)
 
+
+class _Error(msgspec.Struct):
+    type: str = "api_error"
+    message: str = "The answer broke before it was complete."
+
+
+class _Failed(msgspec.Struct):
+    error: _Error
+
+
+_decode_failed = msgspec.json.Decoder(_Failed).decode
 
 WIRE = AnthropicWire()

@@ -7,6 +7,7 @@ Laws
     1. Frames are a function of the log's prefix and the options: two readers of one wire get the same bytes for
        entry k, and a resume is an exact suffix (I5).
     2. A frame belongs to one entry; an entry may have an empty frame.
+    3. No JSON makes an encoder raise: what a dialect cannot tell of an event it leaves out.
 """
 
 from typing import Protocol
@@ -33,6 +34,9 @@ class Encoder(Protocol):
         Args:
             entry: The next one.
             epoch: The epoch it was written in, for its cursor.
+
+        Raises:
+            IllegalField: The entry's name would break the frame. No provider gives such a name.
         """
 
 
@@ -61,3 +65,8 @@ class Wire(Protocol):
 
     def stateless(self, options: Options) -> bool:
         """Tell whether a frame depends on its own entry alone."""
+
+
+def is_one_line(entry: Entry) -> bool:
+    """Tell whether an entry's name and data can be framed as they are, which is so for all that comes by itself."""
+    return entry.name.isprintable() and b"\n" not in entry.data and b"\r" not in entry.data

@@ -11,11 +11,10 @@ Strategy
 from streamkeep import sse
 from streamkeep.entry import Entry
 from streamkeep.thinking import ThinkingFilter
-from streamkeep.wire.base import Encoder, Options
+from streamkeep.wire.base import Encoder, Options, is_one_line
 
 RETRY_MS = 1000
 """Reconnection time asked of an EventSource, in ms; its own default is some seconds."""
-
 
 _RETRY = sse.retry(RETRY_MS)
 
@@ -25,7 +24,11 @@ class NativeEncoder:
 
     def encode(self, entry: Entry, epoch: str) -> bytes:
         """Frame one entry; the first also asks an EventSource to come back soon."""
-        frame = b"id: %b.%d\nevent: %b\ndata: %b\n\n" % (epoch.encode(), entry.seq, entry.name.encode(), entry.data)
+        if is_one_line(entry):
+            name, data = entry.name.encode(), entry.data
+            frame = b"id: %b.%d\nevent: %b\ndata: %b\n\n" % (epoch.encode(), entry.seq, name, data)
+        else:
+            frame = sse.encode(entry.data, event=entry.name, id=f"{epoch}.{entry.seq}")
         return _RETRY + frame if entry.seq == 1 else frame
 
 

@@ -7,8 +7,6 @@ The dialect has no word for failure and none for waiting: only a completed answe
 other ending cuts the connection (I12).
 """
 
-import msgspec
-
 from streamkeep.entry import COMPLETED, Entry
 from streamkeep.wire.base import Encoder, Options
 
@@ -18,11 +16,7 @@ class TextEncoder:
 
     def encode(self, entry: Entry, epoch: str) -> bytes:
         """Give the text that one entry adds, as UTF-8."""
-        if entry.name == "content_block_delta":
-            return _delta(entry.data).delta.text.encode()
-        if entry.name == "content_block_start":
-            return _start(entry.data).content_block.text.encode()
-        return b""
+        return entry.text().encode()
 
 
 class Text:
@@ -45,20 +39,5 @@ class Text:
         """Make an encoder for one log."""
         return TextEncoder()
 
-
-class _TextDelta(msgspec.Struct):
-    text: str = ""
-
-
-class _Delta(msgspec.Struct):
-    delta: _TextDelta
-
-
-class _Start(msgspec.Struct):
-    content_block: _TextDelta
-
-
-_delta = msgspec.json.Decoder(_Delta).decode
-_start = msgspec.json.Decoder(_Start).decode
 
 WIRE = Text()
