@@ -23,7 +23,7 @@ from typing import ClassVar
 import msgspec
 
 from streamkeep.cursor import Cursor, epoch_at
-from streamkeep.entry import CANCEL_REQUESTED, Entry
+from streamkeep.entry import CANCEL_REQUESTED, OWN, Entry
 from streamkeep.errors import Conflict, Fenced, StreamClosed, StreamExists, StreamkeepError
 from streamkeep.lifecycle import IllegalEntry, State, step
 
@@ -116,36 +116,20 @@ class Created(msgspec.Struct, frozen=True, kw_only=True):
         return self.lease is None
 
 
-class Append:
+class Append(msgspec.Struct, eq=False):
     """One writer's entries on their way into the log."""
 
-    __slots__ = ("after", "done", "entries", "id", "token")
-
-    def __init__(
-        self,
-        id: str,
-        entries: Sequence[Entry],
-        *,
-        after: int,
-        token: int | None,
-        done: Callable[["Append", StreamkeepError | None], None],
-    ) -> None:
-        """
-        Prepare an append.
-
-        Args:
-            id: The stream.
-            entries: Numbered from `after + 1`, not empty.
-            after: The last entry the writer knows.
-            token: The lease's, or None for a `stream.cancel_requested`.
-            done: Called once, in the event loop: with None when the entries are as durable as the store
-                promises, else with the error.
-        """
-        self.id = id
-        self.entries = entries
-        self.after = after
-        self.token = token
-        self.done = done
+    id: str
+    """The stream."""
+    entries: Sequence[Entry]
+    """Numbered from `after + 1`, not empty."""
+    after: int
+    """The last entry the writer knows."""
+    token: int | None
+    """The lease's, or None for a `stream.cancel_requested`."""
+    done: Callable[["Append", StreamkeepError | None], None]
+    """Called once, in the event loop: with None when the entries are as durable as the store promises, else with
+    the error."""
 
 
 def judge(append: Append, *, seq: int, state: State, token: int) -> State:
@@ -179,7 +163,8 @@ def judge(append: Append, *, seq: int, state: State, token: int) -> State:
     if append.entries[-1].seq != seq + len(append.entries):
         raise IllegalEntry(f"entries after {seq} are not numbered in a row")
     for entry in append.entries:
-        state = step(state, entry.name)
+        if entry.name in OWN or state is State.NEW:
+            state = step(state, entry.name)
     return state
 
 
@@ -246,7 +231,8 @@ class Store(ABC):
 
         Args:
             url: Members of its query that the store does not know are refused.
-            options: Settings for whatever store it is (`synchronous`, `read_only`); those it has no use for are ignored.
+            options: Settings for whatever store it is (`synchronous`, `read_only`); those it has no use for are
+                ignored.
 
         Raises:
             BadRequest: The URL is not one of this store's.
@@ -395,7 +381,6 @@ class Store(ABC):
 __all__ = [
     "Append",
     "Created",
-    "Epochs",
     "Head",
     "Lease",
     "Record",

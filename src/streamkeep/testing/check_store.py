@@ -22,7 +22,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from hypothesis import HealthCheck
 from hypothesis import settings as Settings  # noqa: N812  a class, which hypothesis spells in lower case
@@ -33,7 +33,7 @@ from streamkeep.entry import ACCEPTED, CANCEL_REQUESTED, CANCELLED, COMPLETED, F
 from streamkeep.errors import StreamkeepError
 from streamkeep.lifecycle import IllegalEntry, State
 from streamkeep.stores.base import MAX_READ_BYTES, Append, Head, Lease, Record, Store
-from streamkeep.testing.store_model import ModelStream, StoreModel, outcome
+from streamkeep.testing.store_model import Attempt, ModelStream, StoreModel, attempt, outcome
 
 Opened = Callable[[], AbstractAsyncContextManager[Store]]
 """Gives a store that is open and empty, and closes it."""
@@ -87,22 +87,6 @@ def check_store(
             super().__init__(opened, crashed, reopened)
 
     run_state_machine_as_test(Machine, settings=settings)
-
-
-class Attempt(Generic[T]):
-    """What a call gave, or what it raised."""
-
-    def __init__(self, value: T | None = None, error: Exception | None = None) -> None:
-        self.value = value
-        self.error = error
-
-
-def attempt(call: Callable[[], T]) -> Attempt[T]:
-    """Ask the model."""
-    try:
-        return Attempt(value=call())
-    except StreamkeepError as error:
-        return Attempt(error=error)
 
 
 async def attempted(call: Awaitable[T]) -> Attempt[T]:

@@ -8,7 +8,8 @@ Strategy
     a mistake in `judge` or `earlier_start` is a difference, not an agreement.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Generic, TypeVar
 
 from msgspec.structs import replace
 
@@ -20,11 +21,14 @@ from streamkeep.errors import (
     StreamClosed,
     StreamExists,
     StreamExpired,
+    StreamkeepError,
     StreamLive,
     StreamNotFound,
 )
 from streamkeep.lifecycle import TABLE, State
 from streamkeep.stores.base import EARLY_CANCEL_S, TOMBSTONE_S, Head, Lease, Record
+
+T = TypeVar("T")
 
 
 class ModelStream:
@@ -211,11 +215,24 @@ class StoreModel:
         return [*found.values()] or None
 
 
+class Attempt(Generic[T]):
+    """What a call gave, or what it raised."""
+
+    def __init__(self, value: T | None = None, error: Exception | None = None) -> None:
+        self.value = value
+        self.error = error
+
+
+def attempt(call: Callable[[], T]) -> Attempt[T]:
+    """Ask the model, and keep what it raises."""
+    try:
+        return Attempt(value=call())
+    except StreamkeepError as error:
+        return Attempt(error=error)
+
+
 def outcome(error: BaseException | None) -> str:
     """Name what happened, for comparing: an error's class, a conflict with the head that it tells."""
     if isinstance(error, Conflict):
         return f"Conflict at {error.head}"
     return "done" if error is None else type(error).__name__
-
-
-__all__ = ["ModelStream", "StoreModel", "outcome"]

@@ -71,8 +71,8 @@ class Batch:
         self.waiters: list[asyncio.Future[None]] = []
 
     def __bool__(self) -> bool:
-        """Say whether there is anything to do."""
-        return bool(self.appends or self.acts or self.ripe)
+        """Say whether there is anything to do, be it only to tell those who wait."""
+        return bool(self.appends or self.acts or self.ripe or self.waiters)
 
     def ride(self, live: Live, append: Append, refusal: StreamkeepError | None) -> None:
         """Let an append that writes nothing be answered in its turn."""

@@ -38,11 +38,18 @@ class Checkpoints:
         connection: Used by nobody else.
         pool: Where to wait for the disk.
         committer: Whom to hold back.
+        written: Bytes that the write-ahead log holds already: what a killed process left.
         limit: See `CHECKPOINT_BYTES`.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, pool: Executor, committer: Committer, *, limit: int = CHECKPOINT_BYTES
+        self,
+        connection: sqlite3.Connection,
+        pool: Executor,
+        committer: Committer,
+        *,
+        written: int = 0,
+        limit: int = CHECKPOINT_BYTES,
     ) -> None:
         connection.execute(f"PRAGMA busy_timeout = {READER_WAIT_MS}")
         self._connection = connection
@@ -50,7 +57,7 @@ class Checkpoints:
         self._committer = committer
         self._limit = limit
         self._due = limit
-        self._written = 0
+        self._written = written
         self._task: asyncio.Task[None] | None = None
 
     def note(self, written: int) -> None:

@@ -117,6 +117,8 @@ class Committer:
             self.wake()
 
     def _turn(self) -> None:
+        if self._in_flight is not None:
+            return
         if self._paused or not self.batch:
             self.awake = False
             return

@@ -7,7 +7,7 @@ import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from streamkeep.errors import StoreError
+from streamkeep.errors import StoreError, StoreUnavailable
 from streamkeep.stores.sqlite import burial
 from streamkeep.stores.sqlite.committer import write
 from streamkeep.stores.sqlite.faults import fault
@@ -61,6 +61,12 @@ class LogFile:
         except (sqlite3.Error, OSError) as error:
             self.close()
             raise fault(error, self.path) from error
+
+    @property
+    def write_ahead_bytes(self) -> int:
+        """Give the size of SQLite's write-ahead log; 0 if there is none."""
+        path = Path(f"{self.path}-wal")
+        return path.stat().st_size if path.exists() else 0
 
     def close(self) -> None:
         """Let go of everything. Idempotent."""
@@ -120,8 +126,12 @@ class ForeignFile:
         Open it.
 
         Raises:
-            StoreError: It is not there, or no log that this version reads.
+            StoreError: It is not there (`store_missing`), or no log that this version reads.
         """
+        if not self._path.exists():
+            raise StoreUnavailable(
+                f"There is no log {self._path} yet; it is made when the first stream is started.", code="store_missing"
+            )
         try:
             connection = connect(self._path, read_only=True)
             self._shelf = Shelf(connection, self._path)

@@ -55,7 +55,7 @@ class Ledger:
         self.committer = Committer(
             file.writer, pool=file.pool if commit_in_thread else None, prepare=self._prepare, settle=self._settle
         )
-        self.checkpoints = Checkpoints(file.checkpointer, file.pool, self.committer)
+        self.checkpoints = Checkpoints(file.checkpointer, file.pool, self.committer, written=file.write_ahead_bytes)
         self._file = file
         self._reserve = file.reserve
         self._loop = asyncio.get_running_loop()
@@ -240,15 +240,14 @@ class Ledger:
         for live, _, _ in batch.blocks:
             if live.durable_state.ended:
                 self._retire(live)
-        self.checkpoints.note(batch.written)
+        if not self._reserve.spent:  # a checkpoint makes the file grow, which would take the space kept for endings
+            self.checkpoints.note(batch.written)
 
     def _undo(self, batch: Batch, error: Exception) -> None:
         """Make the books agree with the file again, which has nothing of this batch."""
         answer = fault(error, self._file.path)
         if is_full(error):
             self._reserve.spend()
-            # Pages that were written again and again stand in the write-ahead log as often; that space comes back.
-            self.checkpoints.start()
         lives = batch.lives()
         behind = self.committer.batch.take_failed(lives)
         for live in lives:

@@ -11,7 +11,8 @@ import os
 from pathlib import Path
 
 RESERVE_BYTES = 1024 * 1024
-"""Bytes kept back: the endings of some fifty streams, each with the part of its text that is in no block yet."""
+"""Bytes kept back: the endings of some thirty streams one by one (eight pages each and the text that is in no block
+yet), of many more in one commit."""
 
 PROBE_S = 1.0
 """Seconds between two attempts to make the file again: each writes `RESERVE_BYTES` at most."""
