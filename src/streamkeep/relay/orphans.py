@@ -35,24 +35,31 @@ async def end_all(relay: "Relay") -> None:
 
 
 async def end(relay: "Relay", id: str) -> None:
-    """End one orphan as `failed(producer_lost)`, or as stopped if that was asked for before the producer died."""
+    """
+    End one orphan as `failed(producer_lost)`.
+
+    If a stop was asked for before the producer died, it ends as stopped; if the answer came to its end, as completed.
+    """
     try:
         lease = await relay.store.acquire(id, epoch=relay.mint_epoch(), now=relay.now(), lease_s=LEASE_S)
     except (StreamClosed, LeaseHeld):
         return
     tail = relay.tails.get(id) or Tail(await relay.store.head(id))
-    tail.epochs = list((await relay.store.head(id)).epochs)
+    await relay.look(tail)
     writer = Writer(relay.store, lease, tail, now=relay.now, missed=lambda _: None, lost=lambda _: None)
     folded = await fold_log(relay.store, tail)
-    await write_ending(writer, tail, lambda error: [_ending(tail, folded, error)])
+    await write_ending(writer, tail, lambda: [_ending(tail, folded)])
+    relay.tell_ended(tail)
 
 
-def _ending(tail: Tail, folded: Folded, error: StreamkeepError | None) -> "Event":
+def _ending(tail: Tail, folded: Folded) -> "Event":
     timing = ending.Timing(accepted=tail.record.created_at, first_visible=folded.first_visible, ended=folded.last)
+    if folded.fold.complete and folded.error is None:
+        return ending.completed(folded.fold, timing)
     if tail.state is State.CANCELLING:
         stop = ending.Stop(by="caller", requested_at=folded.last, upstream_closed_ms=None)
         return ending.cancelled(folded.fold, timing, stop)
     lost = StreamkeepError(
         "The server that produced this answer died; what it had received is kept.", code="producer_lost"
     )
-    return ending.failed(folded.fold, timing, error or lost, (error or lost).message)
+    return ending.failed(folded.fold, timing, lost, lost.message)

@@ -21,7 +21,7 @@ import msgspec
 
 from streamkeep import sse
 from streamkeep.entry import ATTEMPT, CANCEL_REQUESTED, VISIBLE, Entry, Event, event
-from streamkeep.errors import SseError, StoreError, StreamkeepError, UpstreamBroken, UpstreamError
+from streamkeep.errors import SseError, StreamkeepError, UpstreamBroken, UpstreamError, UpstreamTimeout
 from streamkeep.lifecycle import State
 from streamkeep.providers.base import Call, Parser, Provider
 from streamkeep.relay import clearance, ending, recovery
@@ -98,8 +98,8 @@ class Producer:
         self._accepted = self._loop.time()
         self._first_visible: float | None = None
         self._held: list[Event] = []
-        self._reply: Reply | None = None
         self._interruption: StreamkeepError | None = None
+        self._timeout: UpstreamTimeout | None = None
         self._stop: ending.Stop | None = None
         self._stop_at = 0.0
         self._interruptible = False
@@ -107,7 +107,7 @@ class Producer:
         self._attempt = 0
         self._why = ""
         self._waited_s = 0.0
-        self._watchdog = Watchdog(start.policy.timeouts, self.interrupt)
+        self._watchdog = Watchdog(start.policy.timeouts, self._time_out)
         self._writer = Writer(store, lease, tail, now=now, missed=self.missed, lost=self.interrupt)
         self._task: asyncio.Task[None] | None = None
 
@@ -143,12 +143,12 @@ class Producer:
         """
         if self._stop is not None or self._tail.state.ended:
             return
-        self._note_stop(by)
         self._writer.write([event(CANCEL_REQUESTED, {"by": by})])
+        self._note_stop(by)
         self._break_off()
 
     def interrupt(self, reason: StreamkeepError) -> None:
-        """Break the attempt off for a reason other than a stop; the first reason counts."""
+        """End the stream for a reason other than a stop; the first reason counts."""
         if self._interruption is None:
             self._interruption = reason
         self._break_off()
@@ -159,6 +159,11 @@ class Producer:
             if entry.name == CANCEL_REQUESTED and self._stop is None:
                 self._note_stop(str(entry.json().get("by", "caller")))
                 self._break_off()
+
+    def _time_out(self, error: UpstreamTimeout) -> None:
+        """Break off an attempt that hangs; whether there is another is for the ladder to say."""
+        self._timeout = error
+        self._break_off()
 
     def _note_stop(self, by: str) -> None:
         self._stop = ending.Stop(by=by, requested_at=self._now(), upstream_closed_ms=None)
@@ -173,6 +178,14 @@ class Producer:
     @property
     def _interrupted(self) -> bool:
         return self._stop is not None or self._interruption is not None
+
+    @property
+    def _broken_off(self) -> bool:
+        return self._interrupted or self._timeout is not None
+
+    @property
+    def _reason(self) -> StreamkeepError | None:
+        return self._interruption or self._timeout
 
     async def _run(self) -> None:
         try:
@@ -199,22 +212,23 @@ class Producer:
 
     async def _interruptibly(self, work: Awaitable[None]) -> StreamkeepError | None:
         """Do something that a stop or an interruption may break off; give what went wrong."""
+        self._timeout = None
         self._interruptible = not self._interrupted
         try:
             if self._interruptible:
                 await work
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if not self._interrupted or task is None:
+            if task is None or not self._broken_off:
                 raise
             task.uncancel()
         except StreamkeepError as error:
-            return self._interruption or error
+            return self._reason or error
         finally:
             self._interruptible = False
             if asyncio.iscoroutine(work):
                 work.close()
-        return self._interruption
+        return self._reason
 
     async def _try(self) -> None:
         """Make one attempt; return when the answer is complete or interrupted."""
@@ -226,6 +240,8 @@ class Producer:
         self._watchdog.begin()
         reply = None
         try:
+            if self._broken_off:  # by the store or the total limit, in this very turn
+                return
             reply = await self._upstream.send(self._call, source.endpoint, connect_s=self.policy.timeouts.connect)
             await self._check(reply)
             await self._read(reply, source.provider.parser())
@@ -240,7 +256,9 @@ class Producer:
     async def _check(self, reply: Reply) -> None:
         """Refuse a response that is no stream."""
         self._tail.reply_headers = {
-            name: value for name, value in reply.headers.items() if name in SHOWN_HEADERS or "-ratelimit-" in name
+            name: value
+            for name, value in reply.headers.items()
+            if (name in SHOWN_HEADERS or "-ratelimit-" in name) and clearance.plain(value)
         }
         if reply.is_event_stream:
             return
@@ -252,25 +270,32 @@ class Producer:
 
     async def _read(self, reply: Reply, parser: Parser) -> None:
         decoder = sse.Decoder(max_line=MAX_EVENT_BYTES, max_message=MAX_EVENT_BYTES)
-        while not (self._complete or self._interrupted):
-            chunk = await reply.read()
+
+        def take(chunk: bytes) -> bool:
             self._watchdog.life()
-            try:
-                messages = decoder.feed(chunk)
-            except SseError as error:
-                raise UpstreamBroken(
-                    f"The model's API sent an event of more than {MAX_EVENT_BYTES} bytes.",
-                    code="upstream_event_too_large",
-                ) from error
-            if not chunk:
-                raise UpstreamBroken(
-                    "The model's API ended its answer in the middle, without its last event.",
-                    code="upstream_truncated",
-                )
-            if messages:
+            if messages := _cut(decoder, chunk):
                 self._take(parser, messages)
-            if self._writer.uncommitted_bytes > MAX_UNCOMMITTED_BYTES:
-                await self._writer.flush()
+                if self._writer.uncommitted_bytes > MAX_UNCOMMITTED_BYTES:
+                    self._hold_off(reply)
+            return self._complete or self._interrupted
+
+        if not await reply.each(take):
+            _cut(decoder, b"")  # An event that is too large is named as such, and not as a cut.
+            raise UpstreamBroken(
+                "The model's API ended its answer in the middle, without its last event.", code="upstream_truncated"
+            )
+
+    def _hold_off(self, reply: Reply) -> None:
+        """Read no more until the store has taken what waits."""
+        reply.pause()
+        self._watchdog.stop()  # It is not the upstream that is slow.
+
+        def go_on() -> None:
+            if self._interruptible:
+                self._watchdog.go_on()
+                reply.resume()
+
+        self._writer.when_idle(go_on)
 
     def _take(self, parser: Parser, messages: list[sse.SseMessage]) -> None:
         """Log what came: the hot path."""
@@ -305,15 +330,15 @@ class Producer:
             self._stop = msgspec.structs.replace(self._stop, upstream_closed_ms=closed_ms)
         failure = await self._settle() or failure
         folded = await fold_log(self._store, self._tail)
-        await write_ending(self._writer, self._tail, lambda error: self._ending(folded, error or failure))
+        await write_ending(self._writer, self._tail, lambda: self._ending(folded, failure))
 
-    async def _settle(self) -> StoreError | None:
+    async def _settle(self) -> StreamkeepError | None:
         """Wait until all that was received is durable; give the store's error if part of it never will be."""
         try:
             if self._held:
                 self._writer.write(self._held)
             await self._writer.flush()
-        except StoreError as error:
+        except StreamkeepError as error:
             self._writer.recover()
             return error
         return None
@@ -332,6 +357,15 @@ class Producer:
         if not isinstance(error, UpstreamError):
             return error.message
         return clearance.shown(error, self._start.request, self._source.endpoint.secrets)
+
+
+def _cut(decoder: sse.Decoder, chunk: bytes) -> list[sse.SseMessage]:
+    try:
+        return decoder.feed(chunk)
+    except SseError as error:
+        raise UpstreamBroken(
+            f"The model's API sent an event of more than {MAX_EVENT_BYTES} bytes.", code="upstream_event_too_large"
+        ) from error
 
 
 def _not_a_stream(message: str, what: str) -> UpstreamBroken:

@@ -56,7 +56,7 @@ class Pulse:
                 producer.cancel("unwatched")
 
     async def _renew(self, time: float) -> None:
-        if time < self._renew_at:
+        if time < self._renew_at or self._relay.read_only:
             return
         self._renew_at = time + RENEW_S
         leases = [producer.lease for producer in self._relay.producers.values()]
@@ -73,4 +73,7 @@ class Pulse:
         """Read on where somebody waits for what another process writes."""
         for id, tail in list(self._relay.tails.items()):
             if id not in self._relay.producers and not tail.state.ended and tail.readers:
-                await self._relay.look(tail)
+                try:
+                    await self._relay.look(tail)
+                except StreamkeepError as error:  # The other logs are to be read on all the same.
+                    _log.warning("pulse: stream %s: %s (%s)", id, error.message, error.code)

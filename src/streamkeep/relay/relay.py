@@ -8,6 +8,7 @@ Strategy
 """
 
 import asyncio
+import logging
 import random as system_random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -46,6 +47,8 @@ MODELS_S = 10.0
 MAX_CANCEL_TRIES = 20
 """Times that a stop request is appended anew because the log moved on; each time the log has really grown."""
 
+_log = logging.getLogger(__name__)
+
 
 class Relay:
     """
@@ -59,6 +62,10 @@ class Relay:
         read_only: Only read a log that another process writes.
         now: Gives seconds since the Unix epoch.
         random: Gives random numbers from 0 up to 1, for ids, epochs and jitter; must not be predictable.
+        upstream: The connections to model APIs; None: a pool of `max_streams`.
+
+    Attributes:
+        on_ended: Called with each log that this relay has sealed, once, right after.
     """
 
     def __init__(
@@ -71,6 +78,7 @@ class Relay:
         read_only: bool = False,
         now: Callable[[], float] = time.time,
         random: system_random.Random | None = None,
+        upstream: Upstream | None = None,
     ) -> None:
         self.store = registry.store(store).from_url(store) if isinstance(store, str) else store
         self.sources = dict(sources)
@@ -80,9 +88,12 @@ class Relay:
         self.random = random or system_random.SystemRandom()
         self.tails: dict[str, Tail] = {}
         self.producers: dict[str, Producer] = {}
+        self.on_ended: list[Callable[[Head], None]] = []
         self.draining = False
+        self.entered = False
         self._max_streams = max_streams
-        self._upstream = Upstream(max_connections=max_streams)
+        self._upstream = upstream or Upstream(max_connections=max_streams)
+        self._starting: set[asyncio.Task[Stream]] = set()
         self._pulse: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -93,10 +104,16 @@ class Relay:
             StoreInUse, StoreTooNew, StoreUnavailable: See `Store.open`.
         """
         await self.store.open()
-        await self._upstream.__aenter__()
-        if self.store.single_writer and not self.read_only:
-            await orphans.end_all(self)
+        try:
+            await self._upstream.__aenter__()
+            if self.store.single_writer and not self.read_only:
+                await orphans.end_all(self)
+        except BaseException:
+            await self._upstream.__aexit__(None, None, None)
+            await self.store.close()
+            raise
         self._pulse = asyncio.create_task(Pulse(self).run(), name="relay pulse")
+        self.entered = True
         return self
 
     async def __aexit__(
@@ -142,10 +159,13 @@ class Relay:
         call = source.provider.call(start.request, start.headers)
         if self.draining:
             raise Overloaded("The server is going down and starts nothing new; try again.", code="shutting_down")
-        if len(self.producers) >= self._max_streams:
+        if len(self.producers) + len(self._starting) >= self._max_streams:
             raise Overloaded(f"All {self._max_streams} places for streams are taken; try again.")
         # A caller that goes away between the log's first entry and its producer must not leave a stream without one.
-        return await asyncio.shield(asyncio.ensure_future(self._begin(start, source, call)))
+        starting = asyncio.create_task(self._begin(start, source, call), name="start of a stream")
+        self._starting.add(starting)
+        starting.add_done_callback(self._starting.discard)
+        return await asyncio.shield(starting)
 
     def _source(self, start: Start) -> Source:
         name = start.provider or next(iter(self.sources), "")
@@ -172,8 +192,7 @@ class Relay:
         created = await self.store.create(record, accepted, epoch=self.mint_epoch(), cancelled=stopped, lease_s=LEASE_S)
         if created.lease is None:
             return Stream(self, await self.head(created.head.id), replayed=True)
-        tail = self.tails[record.id] = Tail(created.head, [accepted, stopped][: created.head.seq])
-        tail.unwatched_since = asyncio.get_running_loop().time()
+        tail = self._new_tail(created.head, [accepted, stopped][: created.head.seq])
         lease = created.lease
         producer = Producer(
             start,
@@ -187,19 +206,40 @@ class Relay:
             random=self.random.random,
         )
         self.producers[record.id] = producer
-        producer.run().add_done_callback(lambda _: self._produced(record.id))
+        producer.run().add_done_callback(lambda _: self._produced(tail, producer))
         return Stream(self, created.head)
 
-    def _produced(self, id: str) -> None:
-        del self.producers[id]
-        tail = self.tails[id]
-        tail.unwatched_since = None
+    def _new_tail(self, head: Head, window: list[Entry]) -> Tail:
+        """Give the tail of a stream that has just begun: that of a reader who was here first, or a new one."""
+        tail = self.tails.get(head.id)
+        if tail is None or tail.record != head.record:
+            tail = self.tails[head.id] = Tail(head, window)
         if not tail.readers:
-            del self.tails[id]
+            tail.unwatched_since = asyncio.get_running_loop().time()
+        return tail
+
+    def _produced(self, tail: Tail, producer: Producer) -> None:
+        tail.unwatched_since = None
+        if self.producers.get(tail.id) is producer:
+            del self.producers[tail.id]
+            if not tail.readers:
+                del self.tails[tail.id]
+        self.tell_ended(tail)
+
+    def tell_ended(self, tail: Tail) -> None:
+        """Tell `on_ended` of a log whose writer has let go of it, if that sealed it."""
+        if not tail.state.ended:
+            return
+        for observer in self.on_ended:
+            try:
+                observer(tail.head)
+            except Exception:  # Whoever looks on must not keep a stream from ending.
+                _log.exception("stream %s: an observer of its ending failed", tail.id)
 
     def mint_epoch(self) -> str:
         """Mint an epoch for a writer."""
-        return "".join(self.random.choices(EPOCH_CHARACTERS, k=EPOCH_LENGTH))
+        bits = self.random.getrandbits(5 * EPOCH_LENGTH)
+        return "".join([EPOCH_CHARACTERS[bits >> 5 * place & 31] for place in range(EPOCH_LENGTH)])
 
     async def head(self, id: str) -> Head:
         """
@@ -208,8 +248,8 @@ class Relay:
         Raises:
             StreamNotFound, StreamExpired: There is none.
         """
-        tail = self.tails.get(id)
-        return tail.head if tail is not None and id in self.producers else await self.store.head(check_id(id))
+        tail = self.tails.get(id) if id in self.producers else None
+        return tail.head if tail is not None and not tail.state.ended else await self.store.head(check_id(id))
 
     async def stream(self, id: str) -> Stream:
         """
@@ -227,9 +267,13 @@ class Relay:
         return [Stream(self, head) for head in await self.store.list(states=states, before=before, limit=limit)]
 
     @asynccontextmanager
-    async def watch(self, id: str) -> AsyncIterator[Tail]:
+    async def watch(self, id: str, *, glance: bool = False) -> AsyncIterator[Tail]:
         """
         Count as a reader of a stream, and share its tail.
+
+        Args:
+            id: The stream's.
+            glance: Only look at what is there: that keeps no stream going which nobody follows (I6).
 
         Raises:
             StreamNotFound, StreamExpired: There is none.
@@ -238,13 +282,15 @@ class Relay:
         if tail is None:
             tail = self.tails.setdefault(id, Tail(await self.store.head(check_id(id))))
         tail.readers += 1
-        tail.unwatched_since = None
+        if not glance:
+            tail.unwatched_since = None
         try:
             yield tail
         finally:
             tail.readers -= 1
             if not tail.readers and id in self.producers:
-                tail.unwatched_since = asyncio.get_running_loop().time()
+                if not glance or tail.unwatched_since is None:
+                    tail.unwatched_since = asyncio.get_running_loop().time()
             elif not tail.readers and self.tails.get(id) is tail:
                 del self.tails[id]
 
@@ -343,6 +389,8 @@ class Relay:
             limit_s: Seconds to let it.
         """
         self.draining = True
+        while self._starting:
+            await asyncio.wait(self._starting)
         tasks = [producer.task for producer in self.producers.values()]
         if tasks and limit_s > 0:
             await asyncio.wait(tasks, timeout=limit_s)

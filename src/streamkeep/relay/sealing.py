@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from streamkeep.entry import VISIBLE, Entry, Event
-from streamkeep.errors import Fenced, StoreError, StoreUnavailable, StreamClosed, StreamkeepError, UpstreamBroken
+from streamkeep.errors import CallerError, Fenced, StoreUnavailable, StreamClosed, StreamkeepError, UpstreamBroken
 from streamkeep.message import MessageFold
 from streamkeep.relay.tail import Tail
 from streamkeep.relay.writer import Writer
@@ -77,34 +77,32 @@ async def fold_log(store: Store, tail: Tail) -> Folded:
 async def _page(store: Store, tail: Tail, position: int) -> Sequence[Entry]:
     try:
         return tail.since(position) or await store.read(tail.id, position)
-    except StoreError:
+    except StreamkeepError:
         return ()
 
 
-async def write_ending(writer: Writer, tail: Tail, compose: Callable[[StoreError | None], list[Event]]) -> None:
+async def write_ending(writer: Writer, tail: Tail, compose: Callable[[], list[Event]]) -> None:
     """
-    Write the ending until it is durable, or another writer has taken the log.
+    Write the ending until it is durable, or another writer has taken the log, or there is no log any more.
 
     Args:
         writer: The lease's holder.
         tail: The log's shared end.
-        compose: Makes the ending, given the store's error that came in between, if any.
+        compose: Makes the ending.
     """
     loop = asyncio.get_running_loop()
     give_up_at = loop.time() + MAX_SEAL_S
     pause_s = FIRST_PAUSE_S
-    error: StoreError | None = None
     while not tail.state.ended:
         try:
             await writer.flush()
-            writer.write(compose(error))
+            writer.write(compose())
             await writer.flush()
-        except (Fenced, StreamClosed):
+        except (Fenced, StreamClosed, CallerError):
             return
-        except StoreError as failure:
-            error = failure
+        except StreamkeepError as error:
             if loop.time() > give_up_at:
-                _log.error("stream %s: its ending could not be written (%s)", tail.id, failure.code)
+                _log.error("stream %s: its ending could not be written (%s)", tail.id, error.code)
                 return
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, MAX_PAUSE_S)

@@ -3,7 +3,8 @@ Hold one stream: read it, wait for it, stop it. The same verbs in process and, t
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import msgspec
 
 from streamkeep.cursor import START, Cursor
 from streamkeep.entry import Entry
+from streamkeep.errors import StoreUnavailable, UpstreamBroken
 from streamkeep.message import MessageFold
 from streamkeep.stores.base import Head
 
@@ -43,7 +45,7 @@ class Stream:
         self.head = await self._relay.head(self.id)
         return self.head
 
-    async def events(self, *, after: str | Cursor = START) -> AsyncIterator[Entry]:
+    async def events(self, *, after: str | Cursor = START) -> AsyncGenerator[Entry, None]:
         """
         Follow the log to its end.
 
@@ -53,16 +55,16 @@ class Stream:
         Raises:
             BadRequest, CursorForeign, CursorAhead: The cursor is none of this log's.
         """
-        async for entries in self._pages(Cursor.parse(after) if isinstance(after, str) else after):
-            for entry in entries:
-                yield entry
+        async with aclosing(self._pages(Cursor.parse(after) if isinstance(after, str) else after)) as pages:
+            async for entries in pages:
+                for entry in entries:
+                    yield entry
 
-    async def text(self) -> AsyncIterator[str]:
+    async def text(self) -> AsyncGenerator[str, None]:
         """Follow the answer's text as it comes; ends with the stream, whichever way (look at `message`)."""
-        async for entry in self.events():
-            if entry.name in ("content_block_delta", "content_block_start"):
-                block = entry.json()
-                if piece := (block.get("delta") or block.get("content_block") or {}).get("text"):
+        async with aclosing(self.events()) as events:
+            async for entry in events:
+                if piece := entry.text():
                     yield piece
 
     async def message(self, *, wait_s: float | None = None) -> dict[str, Any] | None:
@@ -89,11 +91,15 @@ class Stream:
         return (await self.refresh()).state.ended
 
     async def fold(self) -> MessageFold:
-        """Fold what the log holds now."""
+        """Fold what the log holds now, as far as it makes sense."""
         fold = MessageFold()
-        async for entries in self._pages(START, follow=False):
-            for entry in entries:
-                fold.add(entry)
+        async with aclosing(self._pages(START, follow=False)) as pages:
+            async for entries in pages:
+                try:
+                    for entry in entries:
+                        fold.add(entry)
+                except UpstreamBroken:
+                    break
         return fold
 
     async def cancel(self, by: str = "caller") -> dict[str, Any]:
@@ -148,13 +154,15 @@ class Stream:
             "sealed_at": None if ended_at is None else rfc3339(ended_at),
         }
 
-    async def _pages(self, after: Cursor, *, follow: bool = True) -> AsyncIterator[list[Entry]]:
-        async with self._relay.watch(self.id) as tail:
+    async def _pages(self, after: Cursor, *, follow: bool = True) -> AsyncGenerator[list[Entry], None]:
+        async with self._relay.watch(self.id, glance=not follow) as tail:
             tail.check(after)
             seq = after.seq
             while True:
                 if seq < tail.seq:
                     entries = list(tail.since(seq) or await self._relay.store.read(self.id, seq))
+                    if not entries:
+                        raise StoreUnavailable("The log cannot be read to its end now.")
                     seq = entries[-1].seq
                     yield entries
                 elif not follow or tail.state.ended:

@@ -56,6 +56,7 @@ class Subscription:
         self._last = None if follow else tail.seq
         self._encoder: Encoder | None = None
         self._position = 0
+        self._shared: Feed | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._beat = False
 
@@ -87,6 +88,24 @@ class Subscription:
             else:
                 await self._wait()
 
+    @property
+    def at_end(self) -> bool:
+        """Tell whether nothing more will come."""
+        return self._tail.state.ended and self.seq >= self._tail.seq
+
+    @property
+    def live(self) -> bool:
+        """Tell whether `take` can follow from here on: caught up, and following."""
+        self._shared = self._feed() if self._merger is None and self._last is None else None
+        return self._shared is not None and self._shared.reaches(self.seq)
+
+    def take(self) -> bytes | None:
+        """Give at once what has come since, if it is in the window; None if it is not and `read` must fetch it."""
+        chunk = self._shared.after(self.seq) if self._shared is not None else None
+        if chunk is not None:
+            self.seq = self._tail.seq
+        return chunk
+
     def beat(self) -> None:
         """Make `read` give a heartbeat if there is nothing else."""
         self._beat = True
@@ -104,13 +123,16 @@ class Subscription:
     async def _next(self) -> bytes:
         self._beat = False
         if self._merger is None and self._last is None:
-            feed = self._tail.feed(self.wire, self._options) or self._offer()
+            feed = self._feed() or self._offer()
             chunk = feed.after(self.seq) if feed is not None else None
             if chunk is not None:
                 self.seq = self._tail.seq
                 self._encoder = None
                 return chunk
         return await self._replay()
+
+    def _feed(self) -> Feed | None:
+        return self._tail.feed(self.wire, self._options)
 
     def _offer(self) -> Feed | None:
         """Share this reader's encoder if it stands within the window."""
@@ -122,6 +144,7 @@ class Subscription:
     def _private(self) -> Encoder:
         if self._encoder is None:
             self._encoder = self.wire.encoder(self._options)
+            self._start = self.seq
             self._position = self.seq if self.wire.stateless(self._options) else 0
         return self._encoder
 

@@ -8,13 +8,16 @@ Strategy
 """
 
 import asyncio
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 
 from streamkeep.cursor import Cursor, check, epoch_at
-from streamkeep.entry import TERMINALS, Entry
+from streamkeep.entry import OWN, TERMINALS, Entry
 from streamkeep.lifecycle import step
 from streamkeep.stores.base import Head
 from streamkeep.wire.base import Encoder, Options, Wire
+
+_log = logging.getLogger(__name__)
 
 WINDOW_BYTES = 64 * 1024
 """Data kept per live stream, in bytes: at 150 bytes an event some 400 events, 8 s at 50 events/s."""
@@ -50,6 +53,7 @@ class Tail:
         self._window = list(window)
         self._bytes = sum(len(entry.data) for entry in window)
         self._waiters: set[asyncio.Future[None]] = set()
+        self._followers: dict[Callable[[], None], None] = {}
         self._feeds: dict[FeedKey, Feed] = {}
 
     @property
@@ -90,16 +94,23 @@ class Tail:
     def extend(self, entries: Sequence[Entry]) -> None:
         """Take entries that are in the log now (I1), and wake who waits for them."""
         for entry in entries:
-            if entry.name.startswith("stream."):
-                self.state = step(self.state, entry.name)
-                if entry.name in TERMINALS:
+            name = entry.name
+            if name in OWN:
+                self.state = step(self.state, name)
+                if name in TERMINALS:
                     self.ended_at, self.ending = entry.at, entry.data
             self._bytes += len(entry.data)
         self._window.extend(entries)
         self.seq = entries[-1].seq
         if self._bytes > 2 * WINDOW_BYTES:
             self._trim()
-        self.wake()
+        for follower in tuple(self._followers):  # One that is done leaves while it is called.
+            try:
+                follower()
+            except Exception:  # One reader's trouble is neither the writer's nor the other readers'.
+                _log.exception("stream %s: a reader failed", self.id)
+        if self._waiters:
+            self.wake()
 
     def since(self, seq: int) -> Sequence[Entry] | None:
         """Give the entries after `seq`, or None if the window does not reach back so far."""
@@ -111,6 +122,14 @@ class Tail:
             if not waiter.done():
                 waiter.set_result(None)
         self._waiters.clear()
+
+    def follow(self, follower: Callable[[], None]) -> None:
+        """Call whenever the log has grown."""
+        self._followers[follower] = None
+
+    def unfollow(self, follower: Callable[[], None]) -> None:
+        """Call no more."""
+        self._followers.pop(follower, None)
 
     def waiter(self) -> asyncio.Future[None]:
         """Give a future that is done when the log has grown. Resolve it yourself to wake its owner alone."""
@@ -161,14 +180,20 @@ class Feed:
         self._frames: list[bytes] = []
         self._first = self.next = position + 1
 
+    def reaches(self, seq: int) -> bool:
+        """Tell whether the frames after `seq` are at hand."""
+        return seq + 1 >= self._first and self.next >= self._tail.first
+
     def after(self, seq: int) -> bytes | None:
         """Give the frames after `seq` up to the log's end in one piece, or None if they do not reach back so far."""
-        if seq + 1 < self._first:
+        if not self.reaches(seq):
             return None
         if self.next <= self._tail.seq:
             self._encode()
+        if seq + 2 == self.next:
+            return self._frames[-1]
         frames = self._frames[seq + 1 - self._first :]
-        return frames[0] if len(frames) == 1 else b"".join(frames)
+        return b"".join(frames)
 
     def trim(self, first: int) -> None:
         """Drop the frames of entries before `first`."""
@@ -177,8 +202,7 @@ class Feed:
             self._first = min(first, self.next)
 
     def _encode(self) -> None:
-        tail = self._tail
+        tail, encode = self._tail, self._encoder.encode
         entries = tail.since(self.next - 1) or ()
-        for entry in entries:
-            self._frames.append(self._encoder.encode(entry, tail.epoch(entry.seq)))
+        self._frames += [encode(entry, tail.epoch(entry.seq)) for entry in entries]
         self.next += len(entries)

@@ -44,6 +44,11 @@ class Watchdog:
         self._heard = False
         self._look()
 
+    def go_on(self) -> None:
+        """Watch on after `stop`, as if bytes had just come."""
+        self._byte = self._content = self._loop.time()
+        self._set()
+
     def life(self) -> None:
         """Note that bytes came."""
         self._byte = self._loop.time()

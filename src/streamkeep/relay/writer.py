@@ -2,21 +2,22 @@
 Write one log: number what happens, hand it to the store, and give to the tail what is durable.
 
 Strategy
-    `write` never waits: the next events are gathered while a commit runs. The tail learns of entries only from the
-    store's answer (I1). If the log moved on without this writer, which a stop from elsewhere does, what was refused
-    is numbered anew behind what was missed.
+    `write` never waits: one append is under way, and the next events are gathered meanwhile. With two under way a
+    stop from elsewhere could come before the first, which is then refused, and make room for the second: the answer
+    would lack a piece. The tail learns of entries only from the store's answer (I1). If the log moved on without
+    this writer, what was refused is numbered anew behind what was missed.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
 
 from streamkeep.entry import Entry, Event
-from streamkeep.errors import Conflict, StreamkeepError
+from streamkeep.errors import Conflict, StoreError, StreamkeepError
 from streamkeep.relay.tail import Tail
 from streamkeep.stores.base import Append, Lease, Store
 
 MAX_UNCOMMITTED_BYTES = 1024 * 1024
-"""Data handed to the store and not yet durable; beyond it the upstream is not read (back-pressure)."""
+"""Data that waits while the store commits; beyond it the upstream is not read (back-pressure)."""
 
 
 class Writer:
@@ -45,14 +46,15 @@ class Writer:
         self.lease = lease
         self.error: StreamkeepError | None = None
         self.uncommitted_bytes = 0
+        self._submitted_bytes = 0
+        self._id, self._token = lease.id, lease.token
         self._store = store
         self._tail = tail
         self._now = now
         self._missed = missed
         self._lost = lost
-        self._seq = lease.after
-        self._in_flight = 0
-        self._refused: list[Event] = []
+        self._pending: list[Event] = []
+        self._busy = False
         self._repair: asyncio.Task[None] | None = None
         self._idle: list[asyncio.Future[None]] = []
 
@@ -65,16 +67,11 @@ class Writer:
         """
         if self.error is not None:
             raise self.error
-        if self._refused:
-            self._refused.extend(events)
-            return
-        at = self._now()
-        after = self._seq
-        entries = [Entry(seq, at, name, data) for seq, (name, data) in enumerate(events, after + 1)]
-        self._seq = after + len(entries)
-        self._in_flight += 1
-        self.uncommitted_bytes += sum([len(entry.data) for entry in entries])
-        self._store.submit(Append(self.lease.id, entries, after=after, token=self.lease.token, done=self._done))
+        if self._busy:
+            self._pending.extend(events)
+            self.uncommitted_bytes += sum([len(data) for _, data in events])
+        else:
+            self._submit(events)
 
     async def flush(self) -> None:
         """
@@ -83,34 +80,59 @@ class Writer:
         Raises:
             StreamkeepError: It will not be.
         """
-        while (self._in_flight or self._refused) and self.error is None:
+        while self._busy:
             idle = asyncio.get_running_loop().create_future()
             self._idle.append(idle)
             await idle
         if self.error is not None:
             raise self.error
 
+    def when_idle(self, call: Callable[[], None]) -> None:
+        """Call once when nothing is under way any more."""
+        if not self._busy:
+            call()
+            return
+        idle = asyncio.get_running_loop().create_future()
+        idle.add_done_callback(lambda _: call())
+        self._idle.append(idle)
+
     def recover(self) -> None:
-        """Forget an error of the store, so that an ending can be tried; what was refused is dropped."""
+        """Forget an error of the store, so that an ending can be tried; what was not written is dropped."""
         self.error = None
-        self._refused.clear()
-        self._seq = self._tail.seq
+
+    def _submit_pending(self) -> None:
+        events, self._pending = self._pending, []
+        self._submitted_bytes = self.uncommitted_bytes
+        self._submit(events)
+
+    def _submit(self, events: Sequence[Event]) -> None:
+        at, after = self._now(), self._tail.seq
+        entries = [Entry(seq, at, name, data) for seq, (name, data) in enumerate(events, after + 1)]
+        self._busy = True
+        try:
+            self._store.submit(Append(self._id, entries, after, self._token, self._done))
+        except BaseException:
+            self._rest()
+            raise
 
     def _done(self, append: Append, error: StreamkeepError | None) -> None:
-        self._in_flight -= 1
-        self.uncommitted_bytes -= sum([len(entry.data) for entry in append.entries])
         if error is None:
             self._tail.extend(append.entries)
-        elif isinstance(error, Conflict):
-            self._refused.extend(Event(entry.name, entry.data) for entry in append.entries)
-        elif self.error is None:
-            self.error = error
-            self._lost(error)
-        if self._in_flight:
-            return
-        if self._refused and self.error is None and self._repair is None:
+            self.uncommitted_bytes -= self._submitted_bytes
+            self._submitted_bytes = 0
+            if self._pending:
+                self._submit_pending()
+            else:
+                self._busy = False
+                if self._idle:
+                    self._rest()
+        elif isinstance(error, Conflict) and error.head >= self._tail.seq:
+            self._pending[:0] = [Event(entry.name, entry.data) for entry in append.entries]
             self._repair = asyncio.get_running_loop().create_task(self._catch_up(), name="writer catch-up")
-        self._wake()
+        elif isinstance(error, Conflict):
+            self._fail(StoreError("The log has lost entries that were written already.", code="log_lost"))
+        else:
+            self._fail(error)
 
     async def _catch_up(self) -> None:
         try:
@@ -118,16 +140,23 @@ class Writer:
                 self._tail.extend(missed)
                 self._missed(missed)
         except StreamkeepError as error:
-            self.error = error
-            self._lost(error)
-        self._repair = None
-        self._seq = self._tail.seq
-        events, self._refused = self._refused, []
-        if self.error is None and not self._tail.state.ended:
-            self.write(events)
-        self._wake()
+            self._fail(error)
+            return
+        if self._tail.state.ended:
+            self._rest()
+        else:
+            self._submit_pending()
 
-    def _wake(self) -> None:
+    def _fail(self, error: StreamkeepError) -> None:
+        self.error = error
+        self._rest()
+        self._lost(error)
+
+    def _rest(self) -> None:
+        """Let nothing be under way, and tell who waits for that."""
+        self._pending.clear()
+        self.uncommitted_bytes = self._submitted_bytes = 0
+        self._busy = False
         idle, self._idle = self._idle, []
         for future in idle:
             if not future.done():
