@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from streamkeep.client import AsyncClient
     from streamkeep.cursor import Cursor
     from streamkeep.embedded import Relay
     from streamkeep.entry import Entry, Event
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from streamkeep.settings import Settings
 
 _HOMES = {
+    "AsyncClient": "client",
     "Cursor": "cursor",
     "Entry": "entry",
     "Event": "entry",
@@ -43,6 +45,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AsyncClient",
     "Cursor",
     "Entry",
     "Event",

@@ -6,15 +6,17 @@ model, in this process but over a real loopback socket.
 import os
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from streamkeep import registry, relay
 from streamkeep.errors import BadRequest
 from streamkeep.relay.policy import Policy
 from streamkeep.relay.producer import Source
 from streamkeep.settings import Settings
-from streamkeep.simulator import Simulator
 from streamkeep.upstream import Endpoint
+
+if TYPE_CHECKING:
+    from streamkeep.simulator import Simulator
 
 SIMULATED = "simulated"
 """Name of the built-in model's source."""
@@ -56,10 +58,11 @@ class Relay(relay.Relay):
         policy: Policy = Policy(),
         **options: Any,
     ) -> None:
-        sources = sources_from(environment, provider, default_model)
+        read_only = options.get("read_only", False)
+        sources = {} if read_only else sources_from(environment, provider, default_model)
         super().__init__(store, sources, policy=policy, **options)
         self._default_model = default_model
-        self._simulator = None if sources or options.get("read_only") else Simulator()
+        self._simulator = None if sources or read_only else _simulator()
 
     @classmethod
     def from_settings(cls, settings: Settings, *, read_only: bool = False) -> Self:
@@ -107,6 +110,12 @@ class Relay(relay.Relay):
     async def _close_simulator(self) -> None:
         if self._simulator is not None:
             await self._simulator.__aexit__(None, None, None)
+
+
+def _simulator() -> "Simulator":
+    from streamkeep.simulator import Simulator  # Its imports cost 40 ms that a relay with a key need not pay.
+
+    return Simulator()
 
 
 def sources_from(environment: Mapping[str, str], default: str | None, default_model: str = "") -> dict[str, Source]:

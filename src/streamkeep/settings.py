@@ -5,16 +5,30 @@ Every setting is one field; its description names the unit and becomes the help 
 """
 
 import os
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
+from streamkeep.errors import BadRequest
 from streamkeep.relay.policy import Policy, Timeouts
 
 CONFIG_FILE = "streamkeep.toml"
 """Read from the working directory unless `STREAMKEEP_CONFIG` names another file."""
+
+
+def config_path() -> Path:
+    """Give the settings file; it need not be there unless `STREAMKEEP_CONFIG` names it."""
+    return Path(os.environ.get("STREAMKEEP_CONFIG", CONFIG_FILE))
 
 
 def data_directory() -> Path:
@@ -28,10 +42,19 @@ def default_store() -> str:
     return f"sqlite:///{data_directory() / 'streams.db'}"
 
 
+def _listed(value: object) -> object:
+    """Take `a, b` for a list of two: how a variable of the environment says it."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Listed = Annotated[list[str], NoDecode, BeforeValidator(_listed)]
+"""Several texts; in the environment separated by commas."""
+
+
 class Settings(BaseSettings):
     """All settings of a server."""
 
-    model_config = SettingsConfigDict(env_prefix="STREAMKEEP_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="STREAMKEEP_", env_ignore_empty=True, extra="forbid", frozen=True)
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
@@ -70,22 +93,20 @@ class Settings(BaseSettings):
     )
 
     heartbeat: float = Field(default=15, gt=0, description="Silence after which a reader gets a heartbeat, in seconds.")
-    send_timeout: float = Field(
-        default=30, gt=0, description="After this long without taking any, a reader is cut, in s."
-    )
+    send_timeout: float = Field(default=30, gt=0, description="Seconds after which a reader that takes nothing is cut.")
     first_word: float = Field(
         default=10, ge=0, description="How long /v1/messages waits, in seconds, to answer a refusal with its status."
     )
     drain: float = Field(default=20, ge=0, description="How long running answers may go on after SIGTERM, in seconds.")
 
-    allowed_hosts: list[str] = Field(
+    allowed_hosts: Listed = Field(
         default=[],
         description="Host names that are answered; empty: those of loopback if that is listened on, else all.",
     )
-    allowed_origins: list[str] = Field(
+    allowed_origins: Listed = Field(
         default=[], description="Origins of other sites whose pages may call; none by default."
     )
-    api_keys: list[str] = Field(default=[], description="Keys that callers must give, if any are set.", repr=False)
+    api_keys: Listed = Field(default=[], description="Keys that callers must give, if any are set.", repr=False)
 
     @property
     def policy(self) -> Policy:
@@ -112,13 +133,38 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources."""
-        path = Path(os.environ.get("STREAMKEEP_CONFIG", CONFIG_FILE))
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, path)
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_path())
 
 
-def describe() -> list[tuple[str, Any, str]]:
-    """List every setting as `(name, default, description)`."""
-    return [
-        (name, field.get_default(call_default_factory=True, validated_data={}), field.description or "")
-        for name, field in Settings.model_fields.items()
-    ]
+def read_settings(given: Mapping[str, Any]) -> Settings:
+    """
+    Read the settings, with some given on top of environment and file.
+
+    Raises:
+        BadRequest: One of them is not as it should be; the text names it and where it comes from.
+    """
+    path = config_path()
+    if "STREAMKEEP_CONFIG" in os.environ and not path.is_file():
+        raise BadRequest(f"There is no settings file {path}; STREAMKEEP_CONFIG names it.", code="bad_setting")
+    try:
+        return Settings(**given)
+    except tomllib.TOMLDecodeError as error:
+        raise BadRequest(f"The settings file {path} is no TOML: {error}.", code="bad_setting") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRequest(f"The settings file {path} cannot be read.", code="bad_setting") from error
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        raise BadRequest(_complaint(first, given, path), code="bad_setting") from error
+
+
+def _complaint(error: Mapping[str, Any], given: Mapping[str, Any], path: Path) -> str:
+    """Say which setting is wrong, where it was set, and how."""
+    name = str(error["loc"][0])
+    if error["type"] == "extra_forbidden":
+        return f"There is no setting {name}, which {path} names. `streamkeep serve --help` lists them."
+    variable = f"STREAMKEEP_{name.upper()}"
+    if name in given:
+        where = f"--{name.replace('_', '-')}"
+    else:
+        where = variable if variable in os.environ else f"{name} in {path}"
+    return f"{where}: {error['msg'][0].lower()}{error['msg'][1:]}"

@@ -3,14 +3,14 @@ Put the routes together: as an application of its own, or as a router for yours.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from streamkeep.relay import Relay
-from streamkeep.server import errors, health, messages, page, reading, streams
+from streamkeep.server import errors, health, messages, metrics, page, reading, streams
 from streamkeep.server.guard import LOOPBACK, Guard
 from streamkeep.server.service import Service
 from streamkeep.settings import Settings
@@ -26,7 +26,17 @@ def create_router(relay: Relay, settings: Settings | None = None) -> APIRouter:
 
     The routes answer their own errors. Who may call them is your application's business.
     """
-    return _router(Service(relay, settings or Settings()))
+    service = Service(relay, settings or Settings())
+
+    @asynccontextmanager
+    async def lifespan(_: object) -> AsyncIterator[None]:
+        async with service.heart:
+            yield
+
+    router = APIRouter(lifespan=lifespan)
+    for each in _routers(service):
+        router.include_router(each)
+    return router
 
 
 def create_app(relay: Relay, settings: Settings | None = None) -> FastAPI:
@@ -34,7 +44,7 @@ def create_app(relay: Relay, settings: Settings | None = None) -> FastAPI:
     Make the whole application: API, page, documentation and guard.
 
     Args:
-        relay: Not entered yet; it lives as long as the application.
+        relay: Entered by you, or else by the application, for as long as it runs.
         settings: The server's; defaults and environment if left out.
     """
     settings = settings or Settings()
@@ -42,7 +52,10 @@ def create_app(relay: Relay, settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with relay:
+        async with AsyncExitStack() as stack:
+            if not relay.entered:
+                await stack.enter_async_context(relay)
+            await stack.enter_async_context(service.heart)
             yield
 
     app = FastAPI(
@@ -53,7 +66,8 @@ def create_app(relay: Relay, settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.service = service
-    app.include_router(_router(service))
+    for router in _routers(service):  # One by one: a router within a router costs every request another search.
+        app.include_router(router)
     app.include_router(page.router)
     errors.install(app)
     if settings.allowed_origins:
@@ -74,13 +88,5 @@ def create_app(relay: Relay, settings: Settings | None = None) -> FastAPI:
     return app
 
 
-def _router(service: Service) -> APIRouter:
-    @asynccontextmanager
-    async def lifespan(_: object) -> AsyncIterator[None]:
-        async with service.heart:
-            yield
-
-    router = APIRouter(lifespan=lifespan)
-    for routes in (streams.routes, reading.routes, messages.routes, health.routes):
-        router.include_router(routes(service))
-    return router
+def _routers(service: Service) -> list[APIRouter]:
+    return [group.routes(service) for group in (messages, reading, streams, health, metrics)]

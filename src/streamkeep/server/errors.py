@@ -4,6 +4,7 @@ Tell a caller what went wrong: the Messages API's error shape on every route, wi
 
 import logging
 from collections.abc import Callable, Coroutine, Mapping
+from math import ceil
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -41,7 +42,7 @@ def error_response(
         body["message"] = message
     retry = {}
     if error.get("retry_after") is not None:
-        retry["retry-after"] = f"{error['retry_after']:g}"
+        retry["retry-after"] = str(ceil(error["retry_after"]))
     return JSONResponse(body, status, {"cache-control": "no-store", **retry, **(headers or {})})
 
 
@@ -91,6 +92,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def unknown(request: Request, error: Exception) -> Response:
-        _log.error("request %s failed", request.scope.get(REQUEST_ID), exc_info=error)
+        id = request.scope.get(REQUEST_ID)
+        _log.error("request %s failed", id, exc_info=error)
         text = "The server made a mistake; its log has more under this request id."
-        return error_response(request, {"status": 500, "message": text, "code": "internal_error"})
+        headers = {"request-id": id} if id else {}  # this handler stands outside the guard, which adds it elsewhere
+        return error_response(request, {"status": 500, "message": text, "code": "internal_error"}, headers=headers)

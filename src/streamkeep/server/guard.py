@@ -51,6 +51,9 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
+        if scope["type"] == "websocket":  # There is no such route, and none must come without a check of its own.
+            await send({"type": "websocket.close", "code": 1008})
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -87,7 +90,8 @@ class Guard:
         length = headers.get("content-length", "0")
         if length.isascii() and length.isdigit() and int(length) > self._max_body:
             raise self._too_large()
-        if self._keys and scope["path"] not in OPEN_PATHS and not scope["path"].startswith("/page/"):
+        preflight = scope["method"] == "OPTIONS" and origin in self._origins  # carries no key; CORS answers it
+        if self._keys and not preflight and not _is_open(scope["path"]):
             self._authorize(headers)
 
     def _authorize(self, headers: Headers) -> None:
@@ -111,6 +115,10 @@ class Guard:
 
     def _too_large(self) -> TooLarge:
         return TooLarge(f"The request's body passes {self._max_body} bytes.", code="body_too_large")
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path.startswith("/page/")
 
 
 def _name(host: str) -> str:

@@ -100,7 +100,10 @@ class Heart:
     def cut_all(self) -> None:
         """Cut everybody: whoever is not done comes back with its cursor (I12)."""
         for reader in list(self._readers):
-            reader.cut()
+            if reader.sending:  # It would not hear of it: the send waits for who takes nothing.
+                reader.abort()
+            else:
+                reader.cut()
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()

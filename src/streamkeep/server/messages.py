@@ -55,9 +55,10 @@ def routes(service: Service) -> APIRouter:
         service.heart.admit()
         stream = await relay.begin(start)
         until: Callable[[Tail], bool] = _has_word if streamed else _has_ended
+        headers = {"x-stream-id": stream.id}
         async with while_connected(request), relay.watch(stream.id) as tail:
             await _wait(tail, until, settings.first_word if streamed else None)
-            headers = {"x-stream-id": stream.id, **tail.reply_headers}
+            headers |= tail.reply_headers
         await stream.refresh()
         if stream.head.state is State.FAILED and not (streamed and await _shows_something(stream)):
             return await _failure(request, stream, headers)

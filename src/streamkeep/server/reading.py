@@ -6,6 +6,7 @@ from fastapi.responses import JSONResponse
 
 from streamkeep import registry
 from streamkeep.cursor import Cursor, check
+from streamkeep.entry import Entry
 from streamkeep.errors import BadRequest
 from streamkeep.lifecycle import State
 from streamkeep.relay import Stream
@@ -35,7 +36,7 @@ def routes(service: Service) -> APIRouter:
         last = request.headers.get("last-event-id")
         cursor = Cursor.parse(request.query_params.get("after", "") if last is None else last)
         check(cursor, stream.head.epochs, stream.head.seq)
-        if stream.head.state.ended and cursor.seq == stream.head.seq:
+        if stream.head.state.ended and cursor.seq >= _last_shown(stream, shown):
             return Response(status_code=204, headers={"x-stream-id": id, "cache-control": "no-store"})
         service.heart.admit()
         return StreamResponse(relay, service.heart, id, shown, cursor=cursor)
@@ -50,6 +51,13 @@ def routes(service: Service) -> APIRouter:
         return await message_response(request, stream)
 
     return router
+
+
+def _last_shown(stream: Stream, view: View) -> int:
+    """Give the last entry of an ended log that this reader is told of: not every dialect has a frame for the ending."""
+    head = stream.head
+    ending = Entry(head.seq, 0.0, f"stream.{head.state.value}", head.ending or b"{}")
+    return head.seq if view.wire.encoder(view.options).encode(ending, "") else head.seq - 1
 
 
 def view(request: Request) -> View:

@@ -29,7 +29,18 @@ _ERROR: dict[str, Any] = {
 }
 _ERRORS: dict[int | str, dict[str, Any]] = {"4XX": _ERROR, "5XX": _ERROR}
 _JSON: dict[str, Any] = {"content": {"application/json": {"schema": {"type": "object"}}}}
-_EVENTS: dict[str, Any] = {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
+_EVENT: dict[str, Any] = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {
+        "id": {"type": "string", "description": "The cursor to go on from."},
+        "event": {"type": "string"},
+        "data": {"type": "string", "description": "JSON."},
+        "retry": {"type": "integer"},
+    },
+}
+_EVENTS: dict[str, Any] = {"content": {"text/event-stream": {"itemSchema": _EVENT}}}
+_TEXT: dict[str, Any] = {"content": {"text/plain": {"schema": {"type": "string"}}}}
 _MESSAGES_REQUEST: dict[str, Any] = {
     "model": {"type": "string"},
     "max_tokens": {"type": "integer", "minimum": 1},
@@ -57,7 +68,10 @@ _KEY = _header("Idempotency-Key", "Two starts with one key are one start.")
 START: dict[str, Any] = {
     "responses": {
         201: {"description": "The stream.", **_JSON},
-        200: {"description": "The stream of an earlier start, or the events.", "content": _EVENTS["content"]},
+        200: {
+            "description": "The stream of an earlier start, or the events.",
+            "content": {**_JSON["content"], **_EVENTS["content"]},
+        },
         **_ERRORS,
     },
     "openapi_extra": {
@@ -87,7 +101,7 @@ LIST: dict[str, Any] = {
 GET: dict[str, Any] = {"responses": _ERRORS}
 EVENTS: dict[str, Any] = {
     "responses": {
-        200: {"description": "The events.", **_EVENTS},
+        200: {"description": "The events.", "content": {**_EVENTS["content"], **_TEXT["content"]}},
         204: {"description": "The stream has ended and the reader has it all."},
         **_ERRORS,
     },

@@ -1,12 +1,13 @@
 """Hold what every route needs, and read what every request carries."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from streamkeep.errors import BadRequest
 from streamkeep.relay import Relay
@@ -15,6 +16,8 @@ from streamkeep.settings import Settings
 
 REQUEST_ID = "streamkeep.request_id"
 """Key in the ASGI scope for this request's id, which stands in every error and in the header `request-id`."""
+
+_NUMBER = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18})?", re.ASCII)
 
 
 class Service:
@@ -42,10 +45,12 @@ async def json_object(request: Request) -> dict[str, Any]:
         BadRequest: It is no JSON object.
         TooLarge: It passes the limit.
     """
-    body = await request.body()
     try:
+        body = await request.body()
         return msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError) as error:
+    except ClientDisconnect as error:
+        raise BadRequest("The body was broken off.", code="body_incomplete") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest("The body must be a JSON object.", code="invalid_json") from error
 
 
@@ -63,10 +68,7 @@ def number(text: str | None, name: str, *, default: float, low: float, high: flo
     """
     if text is None:
         return default
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
+    value = float(text) if _NUMBER.fullmatch(text) else float("nan")
     if not low <= value <= high:
         raise BadRequest(f"{name}: must be a number from {low:g} to {high:g}")
     return value

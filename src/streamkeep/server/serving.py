@@ -9,10 +9,11 @@ Strategy
 
     First signal: nothing new is started, running answers may finish within `drain` seconds, then they end as failed
     and their readers are told. Readers still there are cut, uncleanly, so that they come back (I12). Second signal:
-    at once.
+    running answers end now. Third signal: at once, without waiting for anything.
 """
 
 import asyncio
+import gc
 import logging
 import socket
 import sys
@@ -22,7 +23,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from streamkeep.errors import BadRequest
 from streamkeep.server.service import Service
@@ -43,6 +44,9 @@ MAX_HEADER_BYTES = 64 * 1024
 HEADER_S = 10.0
 """Seconds that a connection may take for its first request's headers."""
 
+COLLECT_AFTER = (50_000, 50, 100)
+"""Allocations, young and middle collections before the next collection of each generation."""
+
 FINISH_S = 2.0
 """Seconds for readers to take the endings once everything has ended."""
 
@@ -57,6 +61,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         """Begin; the first request's headers have `HEADER_S` to come."""
+        self.on_writable: Callable[[], None] | None = None
         super().connection_made(transport)
         self._header_bytes = 0
         self._header_timer = self.loop.call_later(HEADER_S, transport.abort)
@@ -85,8 +90,14 @@ class Connection(HttpToolsProtocol):
         """Give the response a way to end the connection."""
         self._header_timer.cancel()
         super().on_headers_complete()
-        extensions = self.scope.setdefault("extensions", {})
-        extensions[EXTENSION] = {"close": self.transport.close, "abort": self.transport.abort}
+        extensions: dict[Any, Any] = self.scope.setdefault("extensions", {})
+        extensions[EXTENSION] = Line(self, self.cycle)
+
+    def resume_writing(self) -> None:
+        """Tell a response that held off that the reader has taken enough."""
+        super().resume_writing()
+        if self.on_writable is not None:
+            self.on_writable()
 
     def _fits(self, size: int) -> bool:
         self._header_bytes += size
@@ -94,6 +105,49 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
             return False
         return True
+
+
+class Line:
+    """
+    The raw side of one response: its chunks go to the socket without passing through ASGI (2.8 µs less per send).
+
+    Args:
+        connection: Whose.
+        cycle: uvicorn's state of this response.
+    """
+
+    __slots__ = ("_connection", "_cycle", "_flow", "_transport")
+
+    def __init__(self, connection: Connection, cycle: RequestResponseCycle) -> None:
+        self._connection = connection
+        self._cycle = cycle
+        self._flow = connection.flow
+        self._transport = connection.transport
+
+    @property
+    def open(self) -> bool:
+        """True while chunks can be written: the head is sent, the body has no fixed length, the reader is there."""
+        cycle = self._cycle
+        return bool(cycle.chunked_encoding and cycle.response_started and not cycle.disconnected)
+
+    def write(self, chunk: bytes) -> bool:
+        """Send a chunk, which must not be empty; tell whether the reader takes more at once."""
+        if self._transport.is_closing():  # The reader has gone, and the response will be told in a moment.
+            return True
+        self._transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+        return not self._flow.write_paused
+
+    def when_writable(self, call: Callable[[], None] | None) -> None:
+        """Call when the reader has taken enough."""
+        self._connection.on_writable = call
+
+    def close(self) -> None:
+        """End the connection once what was written has gone out, without the last chunk."""
+        self._transport.close()
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._transport.abort()
 
 
 class Server(uvicorn.Server):
@@ -111,32 +165,48 @@ class Server(uvicorn.Server):
         self.loop = asyncio.get_running_loop()
         self._service = service
         self._ready = ready
-        self._drain: asyncio.Task[None] | None = None
+        self._signals = 0
+        self._going_down: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin, and say so."""
         await super().startup(sockets=sockets)
         if self.started:
+            _spare_the_collector()
             self._ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Drain at the first signal, end at the second."""
-        if self._drain is None and self.started:
-            _log.info("going down: nothing new is started; a second signal ends at once")
-            self.loop.call_soon_threadsafe(self._begin_drain)
-        else:
+        """Drain at the first signal, end what runs at the second, drop everything at the third."""
+        self._signals += 1
+        if not self.started or self._signals > 2:
             self.force_exit = self.should_exit = True
-
-    def _begin_drain(self) -> None:
-        self._drain = asyncio.create_task(self._go_down(), name="server drain")
+        else:
+            work = self._go_down if self._signals == 1 else self._hurry
+            self.loop.call_soon_threadsafe(lambda: self._going_down.append(self.loop.create_task(work())))
 
     async def _go_down(self) -> None:
+        _log.info("going down: nothing new is started; a second signal ends what runs")
         try:
             await self._service.relay.drain(self._service.settings.drain)
             await self._service.heart.wait_empty(FINISH_S)
             self._service.heart.cut_all()
         finally:
             self.should_exit = True
+
+    async def _hurry(self) -> None:
+        await self._service.relay.drain(0)
+
+
+def _spare_the_collector() -> None:
+    """
+    Let the garbage collector look less often, and never at what is there from the start.
+
+    Streams are freed by their counts; what it walks through again and again are the many that are open. At 1,000 of
+    them it took 20 % of all CPU with its default thresholds.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -172,9 +242,6 @@ async def serve(app: FastAPI, listener: socket.socket, *, ready: Callable[[], No
         app: From `create_app`.
         listener: From `listen`.
         ready: Called once connections are accepted.
-
-    Raises:
-        StreamkeepError: The relay could not be opened.
     """
     config = uvicorn.Config(
         app,
@@ -185,6 +252,7 @@ async def serve(app: FastAPI, listener: socket.socket, *, ready: Callable[[], No
         log_config=None,
         server_header=False,
         date_header=False,
+        proxy_headers=False,
         backlog=BACKLOG,
         timeout_graceful_shutdown=CUT_S,
         h11_max_incomplete_event_size=None,

@@ -12,8 +12,10 @@ Strategy
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from contextlib import AsyncExitStack
+from typing import NamedTuple, Protocol
 
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -21,11 +23,13 @@ from streamkeep.cursor import Cursor
 from streamkeep.errors import StreamkeepError
 from streamkeep.relay import Relay
 from streamkeep.relay.subscription import Subscription
+from streamkeep.relay.tail import Tail
+from streamkeep.server.errors import describe, error_response
 from streamkeep.server.heart import Heart
 from streamkeep.wire.base import Options, Wire
 
 EXTENSION = "streamkeep.connection"
-"""Key in the scope's `extensions` for the connection's functions `close` and `abort`."""
+"""Key in the scope's `extensions` for the connection's `Line`."""
 
 CUT_S = 1.0
 """Seconds to wait for a cut connection to be gone before returning to the server."""
@@ -39,6 +43,26 @@ STREAM_HEADERS = {
     "content-security-policy": "default-src 'none'; sandbox",
 }
 """On every stream reply: no cache, no buffering proxy, no sniffing."""
+
+
+class Line(Protocol):
+    """The raw side of a response, where the server has one (`server.serving`)."""
+
+    @property
+    def open(self) -> bool:
+        """True while chunks can be written."""
+
+    def write(self, chunk: bytes) -> bool:
+        """Send a chunk; tell whether the reader takes more at once."""
+
+    def when_writable(self, call: Callable[[], None] | None) -> None:
+        """Call when the reader has taken enough."""
+
+    def close(self) -> None:
+        """End the connection once what was written has gone out, without the last chunk."""
+
+    def abort(self) -> None:
+        """End the connection at once."""
 
 
 class View(NamedTuple):
@@ -90,15 +114,20 @@ class StreamResponse(Response):
         self._cursor = cursor
         self._gone = False
         self._subscription: Subscription | None = None
-        self._close: Callable[[], None] | None = None
-        self._abort: Callable[[], None] | None = None
+        self._tail: Tail
+        self._line: Line | None = None
+        self._pushed: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI request."""
-        connection = scope.get("extensions", {}).get(EXTENSION, {})
-        self._close, self._abort = connection.get("close"), connection.get("abort")
-        async with self._relay.watch(self._id) as tail:
+        self._line = scope.get("extensions", {}).get(EXTENSION)
+        async with AsyncExitStack() as stack:
+            try:
+                self._tail = tail = await stack.enter_async_context(self._relay.watch(self._id))
+            except StreamkeepError as error:  # It was forgotten in this very instant.
+                await error_response(Request(scope), describe(error))(scope, receive, send)
+                return
             self._subscription = subscription = Subscription(
                 tail,
                 self._relay.store,
@@ -112,9 +141,10 @@ class StreamResponse(Response):
             self._heart.join(self)
             try:
                 if await self._send_all(subscription, send):
-                    await send({"type": "http.response.body", "body": b"", "more_body": False})
+                    await self._send(send, b"", more=False)
                 elif not listener.done():
-                    self._hang_up()
+                    if self._line is not None:
+                        self._line.close()
                     await asyncio.wait([listener], timeout=CUT_S)
             finally:
                 self._heart.leave(self)
@@ -127,18 +157,58 @@ class StreamResponse(Response):
         if self._view.wire.opening:
             await self._send(send, self._view.wire.opening)
         try:
-            while not self._gone and (chunk := await subscription.read()) is not None:
-                if chunk and not self._gone:
+            while not self._gone:
+                if self._line is not None and subscription.live and self._line.open:
+                    await self._push(subscription, self._line)
+                    if subscription.at_end:
+                        break
+                elif (chunk := await subscription.read()) is None:
+                    break
+                elif chunk and not self._gone:
                     await self._send(send, chunk)
         except StreamkeepError:  # The log cannot be read on: the reader comes back with its cursor.
             return False
         return not self._gone and subscription.ends_cleanly
 
-    async def _send(self, send: Send, chunk: bytes) -> None:
+    async def _send(self, send: Send, chunk: bytes, *, more: bool = True) -> None:
         self.sent_at = self._loop.time()
         self.sending = True
-        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": chunk, "more_body": more})
         self.sending = False
+
+    async def _push(self, subscription: Subscription, line: Line) -> None:
+        """Write what comes straight from the log's growth, until the end, a cut, or a reader that fell behind."""
+        self._pushed = self._loop.create_future()
+        self._tail.follow(self._advance)
+        line.when_writable(self._resume)
+        try:
+            self._advance()
+            await self._pushed
+        finally:
+            self._pushed = None
+            self._tail.unfollow(self._advance)
+            line.when_writable(None)
+            self.sending = False
+
+    def _advance(self) -> None:
+        """Write what has come since; the hot path of a reader that keeps up."""
+        subscription, line = self._subscription, self._line
+        if self.sending or subscription is None or line is None:
+            return
+        chunk = subscription.take()
+        if chunk:
+            self.sent_at = self._loop.time()
+            self.sending = not line.write(chunk)
+        if chunk is None or self._tail.ending is not None:
+            self._stop_pushing()
+
+    def _resume(self) -> None:
+        self.sending = False
+        self._advance()
+
+    def _stop_pushing(self) -> None:
+        if self._pushed is not None and not self._pushed.done():
+            self._pushed.set_result(None)
 
     async def _listen(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -147,20 +217,23 @@ class StreamResponse(Response):
 
     def beat(self) -> None:
         """Send a heartbeat if there is nothing else to send."""
-        if self._subscription is not None:
-            self._subscription.beat()
+        if self._pushed is None:
+            if self._subscription is not None:
+                self._subscription.beat()
+        elif self._line is not None and not self.sending and self._view.wire.heartbeat:
+            self.sent_at = self._loop.time()
+            self.sending = not self._line.write(self._view.wire.heartbeat)
 
     def cut(self) -> None:
         """End the connection uncleanly, soon."""
         self._gone = True
-        self.beat()
+        if self._pushed is not None:
+            self._stop_pushing()
+        else:
+            self.beat()
 
     def abort(self) -> None:
         """End the connection at once and drop what was not taken."""
         self.cut()
-        if self._abort is not None:
-            self._abort()
-
-    def _hang_up(self) -> None:
-        if self._close is not None:
-            self._close()
+        if self._line is not None:
+            self._line.abort()

@@ -57,11 +57,11 @@ def routes(service: Service) -> APIRouter:
         """List streams, newest first."""
         query = request.query_params
         limit = int(number(query.get("limit"), "limit", default=50, low=1, high=MAX_LIST))
-        found = await relay.streams(
-            states=_states(query.get("state")), before=_page(query.get("page")), limit=limit + 1
+        states = _states(query.get("state"))
+        streams = await relay.streams(states=states, before=_page(query.get("page")), limit=limit)
+        more = len(streams) == limit and bool(
+            await relay.streams(states=states, before=_position(streams[-1]), limit=1)
         )
-        streams = found[:limit]
-        more = len(found) > limit
         return {
             "data": [stream.json() for stream in streams],
             "has_more": more,
@@ -102,9 +102,12 @@ def _states(text: str | None) -> frozenset[State] | None:
     return frozenset(known[name] for name in text.split(","))
 
 
+def _position(stream: Stream) -> tuple[float, str]:
+    return stream.head.record.created_at, stream.id
+
+
 def _page_text(stream: Stream) -> str:
-    position = msgspec.json.encode([stream.head.record.created_at, stream.id])
-    return base64.urlsafe_b64encode(position).decode().rstrip("=")
+    return base64.urlsafe_b64encode(msgspec.json.encode(_position(stream))).decode().rstrip("=")
 
 
 def _page(text: str | None) -> tuple[float, str] | None:

@@ -87,7 +87,7 @@ export class Recent {
       this.#streams = await listStreams(MOST);
       this.note.textContent = this.#streams.length > 0 ? "" : "Nothing yet.";
     } catch (error) {
-      this.note.textContent = `The list cannot be read now. ${error.message}`;
+      this.note.textContent = error.status === 401 ? "The list needs the key." : `The list cannot be read now. ${error.message}`;
     }
     this.#render();
   }
