@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from streamkeep.cli import base
-from streamkeep.errors import StreamkeepError
+from streamkeep.errors import BadRequest, StreamkeepError
 
 
 class Commands(click.Group):
@@ -44,7 +44,9 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except StreamkeepError as error:
             click.echo(f"streamkeep: {error.message} ({error.code})", err=True)
-            sys.exit(base.USAGE if error.blame == "caller" else base.ERROR)
+            sys.exit(base.USAGE if isinstance(error, BadRequest) else base.ERROR)
+        except KeyboardInterrupt:
+            sys.exit(base.STOPPED)
 
 
 def _first_line(name: str) -> str:

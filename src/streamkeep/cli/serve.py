@@ -8,22 +8,17 @@ Strategy
 
 import asyncio
 import logging
-import os
-import shutil
 import socket
-import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import click
-from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from streamkeep.errors import BadRequest
-from streamkeep.settings import Settings
+from streamkeep.cli import base
+from streamkeep.settings import Settings, read_settings
 
 STARTED = time.perf_counter()
 """When this command was loaded."""
@@ -42,15 +37,15 @@ def _option(name: str, field: FieldInfo) -> Callable[[Callable[..., Any]], Calla
     kind = field.annotation
     many = get_origin(kind) is list
     if choices := [str(choice) for choice in get_args(kind)] if not many else []:
-        type: Any = click.Choice(choices)
+        parsed: Any = click.Choice(choices)
     else:
-        type = str if many else kind
+        parsed = str if many else kind
     default = field.get_default(call_default_factory=True, validated_data={})
     shown = ", ".join(default) if many else str(default)
     return click.option(
         f"--{name.replace('_', '-')}",
         name,
-        type=type,
+        type=parsed,
         multiple=many,
         default=None,
         help=f"{field.description}  [default: {shown or 'none'}]",
@@ -65,7 +60,13 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @_with_settings
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="warning", show_default=True)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning"]),
+    default="warning",
+    show_default=True,
+    help="What the log on stderr holds.",
+)
 def serve(log_level: str, **options: Any) -> None:
     """
     Run the server.
@@ -73,41 +74,31 @@ def serve(log_level: str, **options: Any) -> None:
     Without a key of a provider (ANTHROPIC_API_KEY) it answers with a simulated model. Every option can also be set
     as STREAMKEEP_<NAME> in the environment, or by its name in streamkeep.toml.
     """
-    from streamkeep.server import serving  # noqa: PLC0415 - the server's imports cost 0.3 s that --help need not pay
+    from streamkeep.server import serving
 
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    settings = read_settings(options)
-    listener = serving.listen(settings.host, settings.port)
-    with asyncio.Runner(loop_factory=serving.loop_factory()) as runner:
+    settings = read_settings(given(options))
+    runner = asyncio.Runner(loop_factory=serving.loop_factory())
+    with serving.listen(settings.host, settings.port) as listener, runner:
         runner.run(_serve(settings, listener))
 
 
-def read_settings(options: dict[str, Any]) -> Settings:
-    """
-    Read the settings, with the options that were given on top.
-
-    Raises:
-        BadRequest: One of them is not as it should be.
-    """
-    given = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items() if value}
-    given |= {name: value for name, value in options.items() if value == 0 and value is not False}
-    try:
-        return Settings(**given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadRequest(f"setting {where}: {first['msg']}") from error
+def given(options: dict[str, Any]) -> dict[str, Any]:
+    """Give the options that were on the command line."""
+    named = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
+    return {name: value for name, value in named.items() if value is not None and value != []}
 
 
 async def _serve(settings: Settings, listener: socket.socket) -> None:
-    from streamkeep.embedded import Relay  # noqa: PLC0415 - as above
-    from streamkeep.server import create_app, serving  # noqa: PLC0415 - as above
+    from streamkeep.embedded import Relay
+    from streamkeep.server import create_app, serving
 
     relay = Relay.from_settings(settings)
     host, port = listener.getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    app = create_app(relay, settings)
-    await serving.serve(app, listener, ready=lambda: click.echo(welcome(settings, list(relay.sources), url)))
+    async with relay:  # Before the server, which has no words of its own for a store that cannot be opened.
+        app = create_app(relay, settings)
+        await serving.serve(app, listener, ready=lambda: click.echo(welcome(settings, list(relay.sources), url)))
 
 
 def welcome(settings: Settings, sources: list[str], url: str) -> str:
@@ -128,26 +119,20 @@ def welcome(settings: Settings, sources: list[str], url: str) -> str:
         "Try, from another terminal:",
         f"  curl -N {url}/v1/streams -H 'content-type: application/json' \\",
         """       -d '{"prompt": "Write a haiku about rivers", "stream": true}'""",
-        f"  {command()} ask 'Explain WAL in two sentences'{'' if url == DEFAULT_URL else f' --url {url}'}",
+        f"  {base.program()} ask 'Explain WAL in two sentences'{'' if url == DEFAULT_URL else f' --url {url}'}",
         "",
+        "  # pip install anthropic; then, in Python:",
         "  from anthropic import Anthropic",
         f'  client = Anthropic(base_url="{url}", api_key="any")',
-        '  with client.messages.stream(model="simulated-1", max_tokens=500, messages=[{"role": "user", "content": "Hi"}]) as s:',
-        '      print(s.get_final_text())',
+        '  prompt = {"role": "user", "content": "Hi"}',
+        '  with client.messages.stream(model="simulated-1", max_tokens=500, messages=[prompt]) as answer:',
+        "      print(answer.get_final_text())",
         "",
         "Ctrl-C ends it; running answers may finish first.",
     ]
     if settings.host not in LOOPBACK and not settings.api_keys:
         lines.append(f"Warning: anybody who reaches {settings.host} can use this server. Set --api-keys.")
     return "\n".join(lines)
-
-
-def command() -> str:
-    """Give the words with which this program was started, for copying."""
-    program = Path(sys.argv[0])
-    if program.name == "streamkeep" and shutil.which("streamkeep") != str(program):
-        return os.path.relpath(program)
-    return "streamkeep" if program.name == "streamkeep" else f"{sys.executable} -m streamkeep"
 
 
 COMMAND = serve

@@ -1,0 +1,13 @@
+"""One server for all tests of the client."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cli.running import Served, served
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("server")) as server:
+        yield server
