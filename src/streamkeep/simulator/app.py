@@ -129,9 +129,10 @@ class MessagesApi:
             response = await self._refusing(http, handler)
             self._records.end(record, Outcome.FINISHED, response.status)
             return response
-        except (asyncio.CancelledError, ConnectionError):
+        except (asyncio.CancelledError, ConnectionError) as gone:
             self._records.end(record, Outcome.CUT if self._closing else Outcome.DISCONNECTED)
-            raise
+            # Nobody is left to answer: aiohttp logs any other error with its stack and answers it with 500.
+            raise asyncio.CancelledError from gone
         finally:
             if transport is not None:
                 self._transports.discard(transport)

@@ -17,6 +17,9 @@ from streamkeep.simulator.records import Predicate, Records, RequestRecord, Stat
 from streamkeep.simulator.refusals import Refused
 from streamkeep.simulator.replay import Chunking
 
+BACKLOG: Final = 4096
+"""Connections that may wait to be accepted; one too many waits a second for its retransmitted SYN."""
+
 SHUTDOWN_S: Final = 1.0
 """Seconds that a cut request has to notice it."""
 
@@ -71,7 +74,7 @@ class Simulator:
         )
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._host, self._port).start()
+            await web.TCPSite(runner, self._host, self._port, backlog=BACKLOG).start()
         except OSError:
             await runner.cleanup()
             raise
