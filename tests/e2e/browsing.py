@@ -160,3 +160,15 @@ def answer(page: Page) -> str:
 def has_written(page: Page, characters: int) -> None:
     script = "n => [...document.querySelectorAll('.answer .prose')].map(e => e.textContent).join('').length >= n"
     page.wait_for_function(script, arg=characters)
+
+
+def note_phases(page: Page) -> None:
+    """Keep the phases that the page goes through from now on, however short, in `phases`."""
+    page.evaluate(
+        """() => {
+            const bar = document.getElementById("status");
+            const note = () => { if (phases.at(-1) !== bar.dataset.phase) phases.push(bar.dataset.phase); };
+            window.phases = [];
+            new MutationObserver(note).observe(bar, { attributes: true });
+        }"""
+    )

@@ -1,6 +1,6 @@
 """What the end-to-end tests share: real servers, a simulated provider, and ways to reach both."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
@@ -29,6 +29,27 @@ class Serve(Protocol):
             key: The provider's key, if there is an upstream.
             environment: Further variables.
         """
+
+
+FIGURES = pytest.StashKey[list[str]]()
+
+Measured = Callable[[str], None]
+"""Takes a line with figures; all of them are shown at the end of the run."""
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Measured:
+    figures = request.config.stash.setdefault(FIGURES, [])
+    return lambda line: figures.append(f"{request.node.name}: {line}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what was measured, seeds included: a failure can be had again with `STREAMKEEP_TEST_SEED`."""
+    figures = terminalreporter.config.stash.get(FIGURES, [])
+    if figures:
+        terminalreporter.section("measured")
+        for line in figures:
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="module")

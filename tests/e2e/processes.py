@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -82,7 +82,7 @@ def call(
     try:
         connection.request(method, path, data, {**given, **(headers or {})})
         response = connection.getresponse()
-        return Answer(response.status, response.headers, response.read())
+        return Answer(response.status, dict(response.headers.items()), response.read())
     finally:
         connection.close()
 
@@ -147,7 +147,7 @@ class ServerProcess:
 
     def wait_until_ready(self) -> None:
         """Wait for `/readyz`; a process that ended instead is told with its log."""
-        until(lambda: self.ready() or self.exit_code is not None, START_S, what=f"ready: {self.log[-2000:]}")
+        until(lambda: self.ready() or self.exit_code is not None, START_S, explain=lambda: self.log[-2000:])
         assert self.exit_code is None, f"the server ended with {self.exit_code}: {self.log[-2000:]}"
 
     def ready(self) -> bool:
@@ -308,10 +308,10 @@ class WarmServer(ServerProcess):
         self._handle = None
 
 
-def until(met: Any, timeout_s: float, *, what: str = "the condition") -> float:
+def until(met: Callable[[], bool], timeout_s: float, *, explain: Callable[[], object] = lambda: "") -> float:
     """Look until a condition is met; give how many seconds that took."""
     began = time.monotonic()
     while not met():
-        assert time.monotonic() - began < timeout_s, f"not within {timeout_s:g} s: {what}"
+        assert time.monotonic() - began < timeout_s, f"not within {timeout_s:g} s: {explain()}"
         time.sleep(POLL_S)
     return time.monotonic() - began

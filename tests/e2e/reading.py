@@ -6,9 +6,10 @@ Written without any part of the package: what is measured must not be the measur
 
 import http.client
 import re
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 READ_BYTES = 65_536
@@ -124,3 +125,29 @@ def read(base: str, path: str, *, after: str | None = None, timeout_s: float = 2
     """Read a response to its end."""
     with reading(base, path, after=after, timeout_s=timeout_s) as open_reading:
         return open_reading.until_end()
+
+
+def events(id: str, query: str = "") -> str:
+    """Give the path of a stream's events."""
+    return f"/v1/streams/{id}/events{query}"
+
+
+def in_threads(*works: Callable[[], Any], timeout_s: float = 60.0) -> list[Any]:
+    """Do all at once; give what each gave, or raise what one of them raised."""
+    results: dict[int, Any] = {}
+    errors: list[BaseException] = []
+
+    def run(place: int, work: Callable[[], Any]) -> None:
+        try:
+            results[place] = work()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=each) for each in enumerate(works)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout_s)
+    if errors:
+        raise errors[0]
+    return [results[place] for place in range(len(works))]

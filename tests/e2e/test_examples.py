@@ -3,11 +3,11 @@
 import json
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import httpx2
 import pytest
-
 
 pytestmark = pytest.mark.e2e
 
@@ -66,8 +66,7 @@ async def test_the_routes_live_in_an_application_of_yours(tmp_path: Path, monkey
     """I6: what `/ask` began can be read again at the mounted routes."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(EXAMPLES))
-    from fastapi_mount import app
-
+    app = import_module("fastapi_mount").app
     async with (
         app.router.lifespan_context(app),
         httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://app") as client,

@@ -16,6 +16,7 @@ from tests.e2e.browsing import (
     answer,
     ask,
     has_written,
+    note_phases,
     reaches,
     running_chromium,
     text_of,
@@ -49,11 +50,7 @@ def window(chromium: Browser) -> Iterator[Window]:
 def test_a_question_is_answered_in_sight(server: ServerProcess, window: Window) -> None:
     """The answer grows on the page, ends as "done" with its figures, and is letter by letter what the server has."""
     page = window.tab(server.url)
-    page.evaluate(
-        """() => { const bar = document.getElementById("status"); window.phases = [];
-        new MutationObserver(() => { if (phases.at(-1) !== bar.dataset.phase) phases.push(bar.dataset.phase); })
-            .observe(bar, { attributes: true }); }"""
-    )
+    note_phases(page)
     id = ask(page, "count to 60")
     reaches(page, "done")
 

@@ -183,9 +183,7 @@ def asked_async(base_url: str, model: str) -> tuple[dict[str, Any], str]:
     async def ask() -> tuple[dict[str, Any], str]:
         async with (
             anthropic.AsyncAnthropic(base_url=base_url, api_key="any", max_retries=0, timeout=20) as client,
-            client.messages.stream(
-                model=model, max_tokens=99, messages=[{"role": "user", "content": "Hi"}]
-            ) as stream,
+            client.messages.stream(model=model, max_tokens=99, messages=[{"role": "user", "content": "Hi"}]) as stream,
         ):
             return (await stream.get_final_message()).to_dict(warnings=False), stream.response.headers["x-stream-id"]
 
