@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 CHECKED := $(wildcard src tests scripts examples benchmarks fuzz)
-TYPED := $(wildcard src tests scripts examples)
+TYPED := $(wildcard src tests scripts examples benchmarks)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-run run test check fix cov bench demo lock clean

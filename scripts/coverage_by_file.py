@@ -101,7 +101,11 @@ def measure(module: Path) -> Result:
         if run.returncode:
             return Result(module, 0.0, f"its tests fail:\n{run.stdout[-MAX_OUTPUT:]}")
         subprocess.run(
-            _coverage("json", "-q", f"--include={module}", "-o", str(report)), cwd=ROOT, env=environment, capture_output=True, check=False
+            _coverage("json", "-q", f"--include={module}", "-o", str(report)),
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            check=False,
         )
         if not report.exists():
             return Result(module, 0.0, "its tests never import it")
