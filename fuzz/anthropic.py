@@ -9,23 +9,15 @@ raises nothing, and logs nothing that a wire could not frame.
 The first byte of an input chooses the size of the pieces; the rest is the body.
 """
 
-import argparse
 import json
-import random
-import sys
-import time
-from pathlib import Path
+
+from running import run
 
 from streamkeep import registry
 from streamkeep.entry import Entry, Event
 from streamkeep.providers.base import MAX_DETAIL_CHARACTERS, is_event_name
 from streamkeep.sse import Decoder
 from streamkeep.wire.base import Options
-
-try:
-    import atheris
-except ModuleNotFoundError:
-    atheris = None
 
 TYPES = ["message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta"]
 TYPES += ["message_stop", "ping", "error", "new_event", "stream.completed"]
@@ -57,9 +49,6 @@ FRAME = (
     b'event: %b\ndata: {"type":"%b","index":%d,"content_block":{"type":"thinking"},"delta":{"type":"text_delta"}}\n\n'
 )
 WORDS += [FRAME % (name.encode(), name.encode(), index) for name in TYPES for index in (0, 1)]
-
-MAX_WORDS = 60
-"""Most words of a random body. Reason: the bugs of an event reader need few events; more would only be slower."""
 
 PROVIDER = registry.provider("anthropic")
 
@@ -102,38 +91,5 @@ def check_wires(events: list[Event]) -> None:
                 assert all(len(Decoder().feed(frame)) == bool(frame) for frame in frames), frames
 
 
-def at_random(seconds: float, seed: int) -> int:
-    """Check random bodies for a while and tell how many; a failing one is written out as hexadecimal."""
-    source = random.Random(seed)
-    until = time.monotonic() + seconds
-    count = 0
-    while time.monotonic() < until:
-        data = source.randbytes(1) + b"".join(source.choices(WORDS, k=source.randrange(MAX_WORDS)))
-        try:
-            check(data)
-        except Exception:
-            sys.stderr.write(f"fails, seed {seed}, input {data.hex()}\n")
-            raise
-        count += 1
-    return count
-
-
-def main() -> None:
-    """Run under atheris if it is there, else at random."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[1])
-    parser.add_argument("--seconds", type=float, help="random inputs for so long, without atheris")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("inputs", nargs="*", type=Path)
-    options, _ = parser.parse_known_args()
-    for path in filter(Path.is_file, options.inputs):
-        check(path.read_bytes())
-    if options.seconds is None and atheris is not None:
-        atheris.Setup(sys.argv, check)
-        atheris.Fuzz()
-    elif not options.inputs:
-        count = at_random(options.seconds or 10.0, options.seed)
-        sys.stdout.write(f"{count} bodies hold the invariant (seed {options.seed})\n")
-
-
 if __name__ == "__main__":
-    main()
+    run(check, WORDS, choices=1)

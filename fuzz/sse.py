@@ -8,20 +8,12 @@ Invariant: however a body is cut, the decoder gives the same messages and the sa
 The first byte of an input chooses limits, the second the size of the pieces; the rest is the body.
 """
 
-import argparse
-import random
-import sys
-import time
 from collections.abc import Iterable
-from pathlib import Path
+
+from running import run
 
 from streamkeep.errors import SseError
 from streamkeep.sse import Decoder, SseMessage, encode
-
-try:
-    import atheris
-except ModuleNotFoundError:
-    atheris = None
 
 WORDS = [b"data", b"event", b"id", b"retry", b": ", b":", b" ", b"\n", b"\r", b"\r\n", b"\n\n", b"\0", b"\xef\xbb\xbf"]
 WORDS += [
@@ -35,9 +27,6 @@ WORDS += [
     b"0",
     b"x",
 ]
-
-MAX_WORDS = 60
-"""Most words of a random body. Reason: the bugs of a line cutter need few lines; more would only be slower."""
 
 Result = tuple[list[SseMessage], str | None, int | None, str]
 
@@ -77,38 +66,5 @@ def decode(chunks: Iterable[bytes], max_line: int, max_message: int) -> Result:
     return messages, error, decoder.retry, decoder.last_event_id
 
 
-def at_random(seconds: float, seed: int) -> int:
-    """Check random bodies for a while and tell how many; a failing one is written out as hexadecimal."""
-    source = random.Random(seed)
-    until = time.monotonic() + seconds
-    count = 0
-    while time.monotonic() < until:
-        data = source.randbytes(2) + b"".join(source.choices(WORDS, k=source.randrange(MAX_WORDS)))
-        try:
-            check(data)
-        except Exception:
-            sys.stderr.write(f"fails, seed {seed}, input {data.hex()}\n")
-            raise
-        count += 1
-    return count
-
-
-def main() -> None:
-    """Run under atheris if it is there, else at random."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[1])
-    parser.add_argument("--seconds", type=float, help="random inputs for so long, without atheris")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("inputs", nargs="*", type=Path)
-    options, _ = parser.parse_known_args()
-    for path in filter(Path.is_file, options.inputs):
-        check(path.read_bytes())
-    if options.seconds is None and atheris is not None:
-        atheris.Setup(sys.argv, check)
-        atheris.Fuzz()
-    elif not options.inputs:
-        count = at_random(options.seconds or 10.0, options.seed)
-        sys.stdout.write(f"{count} bodies hold the invariant (seed {options.seed})\n")
-
-
 if __name__ == "__main__":
-    main()
+    run(check, WORDS, choices=2)

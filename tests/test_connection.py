@@ -299,3 +299,16 @@ def test_a_head_holds_what_is_asked_and_refuses_what_would_break_it() -> None:
     assert b"\r\ncontent-length: 3\r\n" in head_of("POST", "/x", "h", {}, 3)
     with pytest.raises(ValueError, match="line end"):
         head_of("GET", "/x", "h", {"a": "b\r\nc: d"}, 0)
+
+
+async def test_a_socket_that_is_closing_is_neither_paused_nor_resumed() -> None:
+    """Between a close and the word of it a socket takes no orders: uvloop raises where one is given."""
+    peer = Peer()
+    peer.socket.close()
+    peer.socket.reading = False
+    peer.connection.resume()
+    still = peer.socket.reading
+    peer.socket.reading = True
+    peer.connection.pause()
+
+    assert (False, True) == (still, peer.socket.reading)

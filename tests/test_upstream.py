@@ -252,6 +252,27 @@ async def test_a_turn_for_a_connection_comes_in_time_or_not_at_all() -> None:
         first.close()
 
 
+async def test_a_connection_lost_while_it_opened_gives_its_place_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """I10: an API that hangs up at once is told as gone, and does not use up the places for connections."""
+    loop = asyncio.get_running_loop()
+    connect = loop.create_connection
+
+    async def lose(*args: Any, **options: Any) -> Any:
+        transport, connection = await connect(*args, **options)
+        transport.abort()
+        connection.connection_lost(None)
+        return transport, connection
+
+    async with FakeUpstream(Answer([b"x"])) as api, Upstream(max_connections=1) as narrow:
+        monkeypatch.setattr(loop, "create_connection", lose)
+        for _ in range(2):
+            with pytest.raises(UpstreamGone, match="before it answered"):
+                await ask(narrow, api, connect_s=1)
+        monkeypatch.undo()
+
+        assert b"x" == await read_all(await ask(narrow, api, connect_s=1))
+
+
 async def test_a_small_document_is_asked_for_without_a_body(upstream: Upstream) -> None:
     """A list of models is no stream."""
     async with FakeUpstream(Answer([b"{}"], headers={"content-type": "application/json"})) as api:

@@ -171,12 +171,12 @@ class Connection(asyncio.Protocol):
 
     def pause(self) -> None:
         """Read no more for now."""
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
 
     def resume(self) -> None:
         """Read on."""
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
     def close(self) -> None:
@@ -278,7 +278,7 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             return
         if parser is not None and parser.should_keep_alive():
-            self._transport.resume_reading()
+            self.resume()
             self._released(self)
         else:
             self._transport.close()

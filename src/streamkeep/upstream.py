@@ -237,6 +237,9 @@ class Upstream:
         except BaseException:
             self._places.release()
             raise
+        if not connection.usable:  # Lost before this line: `_lost` did not know it yet.
+            self._places.release()
+            raise UpstreamGone("The connection to the model's API broke before it answered.")
         self._open.add(connection)
         self._addresses[connection] = address
         return connection

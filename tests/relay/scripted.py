@@ -53,6 +53,20 @@ MESSAGE_STOP = sse("message_stop")
 OPENING = MESSAGE_START + BLOCK_START
 CLOSING = BLOCK_STOP + MESSAGE_DELTA + MESSAGE_STOP
 
+# The log of an answer of two pieces.
+NAMES = [
+    "stream.accepted",
+    "stream.attempt",
+    "message_start",
+    "content_block_start",
+    "content_block_delta",
+    "content_block_delta",
+    "content_block_stop",
+    "message_delta",
+    "message_stop",
+    "stream.completed",
+]
+
 
 def delta(text: str, index: int = 0) -> bytes:
     """Write one piece of text."""

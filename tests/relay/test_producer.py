@@ -16,6 +16,7 @@ from tests.relay.scripted import (
     KEY,
     MESSAGE_DELTA,
     MESSAGE_START,
+    NAMES,
     OPENING,
     PING,
     Maker,
@@ -28,19 +29,6 @@ from tests.relay.scripted import (
 )
 
 pytestmark = pytest.mark.anyio
-
-NAMES = [
-    "stream.accepted",
-    "stream.attempt",
-    "message_start",
-    "content_block_start",
-    "content_block_delta",
-    "content_block_delta",
-    "content_block_stop",
-    "message_delta",
-    "message_stop",
-    "stream.completed",
-]
 
 
 @pytest.mark.parametrize("cut", [1, 7, 64, 100_000])

@@ -8,6 +8,7 @@ from streamkeep.relay.writer import MAX_UNCOMMITTED_BYTES
 from streamkeep.testing.fake_upstream import Fault
 from tests.relay.scripted import (
     CLOSING,
+    NAMES,
     OPENING,
     Maker,
     Script,
@@ -18,19 +19,6 @@ from tests.relay.scripted import (
 from tests.relay.stubborn_store import StubbornStore
 
 pytestmark = pytest.mark.anyio
-
-NAMES = [
-    "stream.accepted",
-    "stream.attempt",
-    "message_start",
-    "content_block_start",
-    "content_block_delta",
-    "content_block_delta",
-    "content_block_stop",
-    "message_delta",
-    "message_stop",
-    "stream.completed",
-]
 
 
 async def test_a_store_that_is_slow_holds_the_upstream_back(stage: Maker) -> None:

@@ -120,6 +120,7 @@ class Relay:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End what is still produced, and close."""
+        self.entered = False
         await self.drain(0)
         if self._pulse is not None:
             self._pulse.cancel()

@@ -93,9 +93,8 @@ class Subscription:
         """Tell whether nothing more will come."""
         return self._tail.state.ended and self.seq >= self._tail.seq
 
-    @property
-    def live(self) -> bool:
-        """Tell whether `take` can follow from here on: caught up, and following."""
+    def attach(self) -> bool:
+        """Get ready for `take`; tell whether it can follow from here on: caught up, and following."""
         self._shared = self._feed() if self._merger is None and self._last is None else None
         return self._shared is not None and self._shared.reaches(self.seq)
 

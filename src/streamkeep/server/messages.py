@@ -60,7 +60,7 @@ def routes(service: Service) -> APIRouter:
             await _wait(tail, until, settings.first_word if streamed else None)
             headers |= tail.reply_headers
         await stream.refresh()
-        if stream.head.state is State.FAILED and not (streamed and await _shows_something(stream)):
+        if stream.head.state is State.FAILED and not (streamed and _shows_something(stream)):
             return await _failure(request, stream, headers)
         if streamed:
             shown = View(registry.wire(DIALECT))
@@ -107,7 +107,7 @@ async def _wait(tail: Tail, until: Callable[[Tail], bool], limit_s: float | None
         pass
 
 
-async def _shows_something(stream: Stream) -> bool:
+def _shows_something(stream: Stream) -> bool:
     ending = msgspec.json.decode(stream.head.ending or b"{}")
     return ending.get("timing", {}).get("ttft_ms") is not None
 

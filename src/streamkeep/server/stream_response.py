@@ -158,7 +158,7 @@ class StreamResponse(Response):
             await self._send(send, self._view.wire.opening)
         try:
             while not self._gone:
-                if self._line is not None and subscription.live and self._line.open:
+                if self._line is not None and self._line.open and subscription.attach():
                     await self._push(subscription, self._line)
                     if subscription.at_end:
                         break
